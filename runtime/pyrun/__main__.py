@@ -30,7 +30,7 @@ def main(argv: list[str]) -> int:
     # State, sockets and temporary files are private. Modes that others need are set explicitly, and
     # hooks get the caller's umask back.
     umask = os.umask(0o077)
-    verb = "pyrun"
+    verb = ""
     try:
         parsed = hot.parse(argv[1:]) or _slow("pyrun.cli.explain").explain(argv)
         code = 0
@@ -69,27 +69,25 @@ def _slow(name: str) -> Any:
 
 def _flush() -> None:
     """Writes what is left of standard output; a full disk must not pass for success."""
-    if sys.stdout is None:
-        return
-    try:
+    if sys.stdout is not None:
         sys.stdout.flush()
-    except BrokenPipeError:
-        raise
-    except OSError as error:
-        raise Error(f"cannot write to standard output: {reason(error.errno or 0)}") from error
 
 
 def _unexpected(error: BaseException, verb: str) -> int:
     """Reports what no verb has foreseen."""
-    if isinstance(error, BrokenPipeError) and _output_is_closed():
-        return OUTPUT_CLOSED  # `pyrun list | head`: nothing went wrong
+    where = f"{verb}: " if verb else ""
     if isinstance(error, OSError) and error.errno:
-        path = f"{error.filename}: " if error.filename else ""
-        log.error(f"{verb}: {path}{reason(error.errno)}")
+        if error.errno == _output_error():
+            if error.errno == errno.EPIPE:
+                return OUTPUT_CLOSED  # `pyrun list | head`: nothing went wrong
+            where = "cannot write to standard output: "
+        elif error.filename:
+            where += f"{error.filename}: "
+        log.error(f"{where}{reason(error.errno)}")
     elif isinstance(error, MemoryError):
-        log.error(f"{verb}: out of memory: {reason(errno.ENOMEM)}")
+        log.error(f"{where}out of memory: {reason(errno.ENOMEM)}")
     elif isinstance(error, RecursionError):
-        log.error(f"{verb}: the input is nested too deeply")
+        log.error(f"{where}the input is nested too deeply")
     else:
         name = type(error).__name__
         hint = "" if log.debugging() else ": --debug shows where"
@@ -99,13 +97,15 @@ def _unexpected(error: BaseException, verb: str) -> int:
     return GENERIC
 
 
-def _output_is_closed() -> bool:
-    """Whether it is standard output that broke, and not the socket to a process of ours."""
+def _output_error() -> int:
+    """The errno with which standard output fails, 0 when it does not: was it that, or a file or
+    socket of ours?
+    """
     try:
-        sys.stdout.flush()
-    except BrokenPipeError:
-        return True
-    return False
+        _flush()
+    except OSError as error:
+        return error.errno or 0
+    return 0
 
 
 if __name__ == "__main__":

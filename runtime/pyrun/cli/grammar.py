@@ -42,10 +42,10 @@ def names(options: Iterable[click.Option]) -> dict[str, click.Option]:
     return {word.lstrip("-"): option for option in options for word in option.opts}
 
 
-def did_you_mean(word: str, known: Iterable[str]) -> str:
+def did_you_mean(word: str, known: Iterable[str], prefix: str = "") -> str:
     """A question to append to an error, or nothing when no known word is near."""
-    near = difflib.get_close_matches(word, list(known), n=1)
-    return f": did you mean {near[0]}?" if near else ""
+    near = difflib.get_close_matches(word, list(known), n=1, cutoff=0.7)
+    return f": did you mean {prefix}{near[0]}?" if near else ""
 
 
 def read(
@@ -115,5 +115,5 @@ def _convert(ctx: click.Context, option: click.Option, value: str, given: dict[s
 
 def _unknown(word: str, flags: dict[str, click.Option]) -> str:
     name = word.partition("=")[0]
-    visible = [spelled(option) for option in flags.values() if not option.hidden]
-    return f"unknown flag {name}{did_you_mean('--' + name.lstrip('-'), visible)}"
+    visible = [bare for bare, option in flags.items() if len(bare) > 1 and not option.hidden]
+    return f"unknown flag {name}{did_you_mean(name.lstrip('-'), visible, '--')}"

@@ -109,8 +109,8 @@ class Verb(click.Command):
             elif words:
                 taken[argument.name] = words.pop(0)
             elif argument.required:
-                missing = argument.make_metavar(ctx)
-                raise grammar.WrongUsage(f"{self.name}: {missing} is missing", ctx)
+                missing = f"{argument.name.upper()} is missing"
+                raise grammar.WrongUsage(f"{self.name}: {missing}", ctx)
         if words:
             raise grammar.WrongUsage(f"{self.name}: unexpected argument {words[0]!r}", ctx)
         return taken
