@@ -78,6 +78,7 @@ static bool join(char *out, const char *dir, const char *tail)
 
     if (head + rest > PATH_MAX)
         return false;
+    // The terminator comes with the tail. NOLINTNEXTLINE(bugprone-not-null-terminated-result)
     memcpy(out, dir, head);
     memcpy(out + head, tail, rest);
     return true;
@@ -117,6 +118,7 @@ int main(int argc, char **argv)
     size_t fixed = sizeof options / sizeof *options;
     size_t given = argc > 1 ? (size_t)argc - 1 : 0;
     const char **args;
+    int error;
 
     if (!hold_standard_fds())
         return EXIT_FAILURE; // no fd to complain on
@@ -131,5 +133,7 @@ int main(int argc, char **argv)
     args[fixed + 2] = name_of(argc > 0 ? argv[0] : NULL);
     memcpy(args + fixed + 3, argv + 1, given * sizeof *args);
     execve(python, (char **)args, environ);
-    return fail("cannot start its Python ", python, errno);
+    error = errno;
+    free(args);
+    return fail("cannot start its Python ", python, error);
 }
