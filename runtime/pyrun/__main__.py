@@ -41,6 +41,7 @@ def main(argv: list[str]) -> int:
             code = _run(verb, {**opts, "umask": umask})
         _flush()
     except Error as error:
+        _output_error()  # what was printed before it failed comes first
         log.error(str(error))
         return error.code
     except KeyboardInterrupt:
@@ -77,9 +78,10 @@ def _flush() -> None:
 
 def _unexpected(error: BaseException, verb: str) -> int:
     """Reports what no verb has foreseen."""
+    output_error = _output_error()
     where = f"{verb}: " if verb else ""
     if isinstance(error, OSError) and error.errno:
-        if error.errno == _output_error():
+        if error.errno == output_error:
             if error.errno == errno.EPIPE:
                 return OUTPUT_CLOSED  # `pyrun list | head`: nothing went wrong
             where = "cannot write to standard output: "
@@ -100,8 +102,8 @@ def _unexpected(error: BaseException, verb: str) -> int:
 
 
 def _output_error() -> int:
-    """The errno with which standard output fails, 0 when it does not: was it that, or a file or
-    socket of ours?
+    """Flushes standard output; the errno with which that fails, 0 when it does not: was it that, or
+    a file or socket of ours?
     """
     try:
         _flush()
