@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import sys
 from _struct import Struct
 
 from pyrun import _build
@@ -51,7 +52,7 @@ class _Blob:
 
     def block(self, raw: bytes) -> int:
         offset = self._align()
-        self.data += len(raw).to_bytes(8, "little" if _LITTLE else "big") + raw
+        self.data += len(raw).to_bytes(8, sys.byteorder) + raw
         return offset
 
     def strings_of(self, texts: Sequence[str]) -> int:
@@ -70,9 +71,6 @@ class _Blob:
         if isinstance(operand, bytes):
             return self.block(operand)
         return self.strings_of(operand)
-
-
-_LITTLE = Struct("=H").pack(1) == b"\x01\x00"
 
 
 def encode(ops: Sequence[Op], donated: int) -> bytes:

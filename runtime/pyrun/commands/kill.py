@@ -1,0 +1,39 @@
+# SPDX-License-Identifier: Apache-2.0
+"""kill: send a signal to a container's init, or to all of its processes."""
+
+from __future__ import annotations
+
+from pyrun import init, state
+from pyrun.errors import Error
+from pyrun.linux import SIGNALS, signal_number
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from pyrun.types import Options
+
+
+def run(opts: Options) -> int:
+    """Raises Error with the words that engines take for "it has ended" or "there is none"."""
+    number = signal_number(opts["signal"] or "TERM")
+    if number is None:
+        raise Error(f"unknown signal {opts['signal']!r}", hint="a number, or a name as in kill -l")
+    container = state.require(opts, opts["id"])
+    pidfd = init.open_init(container)
+    record = container.intent["cgroup"]
+    whole = opts["all"] or (number == SIGNALS["KILL"] and not container.intent["own_pids"])
+    if pidfd < 0 and not opts["all"]:
+        raise Error("container not running")
+    if pidfd >= 0 and not init.signal(pidfd, number) and not opts["all"]:
+        raise Error("container not running")
+    if whole and record["paths"]:
+        # Without a pid namespace the others would go on.
+        from pyrun.cgroup import procs
+
+        procs.kill(record, number)
+    elif number == SIGNALS["KILL"] and record["paths"] and record["layout"] != "v2":
+        # A frozen v1 cgroup keeps even SIGKILL waiting.
+        from pyrun.cgroup import procs
+
+        if procs.frozen(record):
+            procs.thaw(record)
+    return 0

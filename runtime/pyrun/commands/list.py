@@ -1,0 +1,71 @@
+# SPDX-License-Identifier: Apache-2.0
+"""list: the containers under the root folder, as a table, as JSON, or their ids."""
+
+from __future__ import annotations
+
+import os
+import pwd
+
+from pyrun import log, state
+from pyrun.errors import Error
+from pyrun.jsonscan import dumps
+from pyrun.report import describe
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from pyrun.types import Config, Options
+
+COLUMNS = ("ID", "PID", "STATUS", "BUNDLE", "CREATED", "OWNER")
+
+
+def run(opts: Options) -> int:
+    """Prints them in the order of their ids; one that can't be read is reported, and left out."""
+    found = containers(opts)
+    if opts["quiet"]:
+        text = "".join(f"{entry['id']}\n" for entry in found)
+    elif opts["format"] == "json":
+        text = dumps(found) if found else "null"
+    else:
+        text = table(found)
+    os.write(1, text.encode())
+    return 0
+
+
+def containers(opts: Options) -> list[Config]:
+    """The description of each. Raises Error if --root names a folder that is not there."""
+    root = state.root_path(opts)
+    try:
+        names = sorted(os.listdir(root))
+    except FileNotFoundError:
+        if opts.get("root"):
+            raise Error(f"state folder {root}: no such file or directory") from None
+        return []
+    except OSError as error:
+        raise Error(f"state folder {root}: {error.strerror}") from None
+    found = []
+    for name in names:
+        if name.startswith("."):
+            continue
+        try:
+            container = state.find(opts, name)
+            if container and container.intent:
+                found.append({**describe(container), "owner": _owner(container.fd)})
+        except Error as error:
+            log.to_stderr(f"load container {name}: {error}")
+    return found
+
+
+def _owner(folder: int) -> str:
+    uid = os.fstat(folder).st_uid
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return f"#{uid}"
+
+
+def table(found: list[Config]) -> str:
+    """Columns as wide as what is in them, two spaces apart and more."""
+    rows = [COLUMNS] + [tuple(str(entry[name.lower()]) for name in COLUMNS) for entry in found]
+    widths = [max(len(row[i]) for row in rows) for i in range(len(COLUMNS))]
+    lines = ["   ".join(f"{c:<{w}}" for c, w in zip(row, widths, strict=True)) for row in rows]
+    return "".join(f"{line.rstrip()}\n" for line in lines)

@@ -1,0 +1,52 @@
+# SPDX-License-Identifier: Apache-2.0
+"""run: create, start, and (unless detached) wait and delete."""
+
+from __future__ import annotations
+
+import os
+
+from pyrun import launch, starting, teardown
+from pyrun.creation import Creation
+from pyrun.errors import Error
+from pyrun.prepare import prepare
+from pyrun.terminal_rules import check_terminal
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from pyrun.launch import Child
+    from pyrun.types import Options
+
+
+def run(opts: Options) -> int:
+    """The exit code of the container's program, or 0 at once with --detach."""
+    prepared = prepare(opts, fifo=False)
+    check_terminal(prepared.config, opts, detach=opts["detach"])
+    creation = Creation(prepared)
+    child = creation.create()
+    if opts["detach"]:
+        _start(creation, child)
+        return 0
+    # Only who waits needs it.
+    from pyrun import foreground
+
+    foreground.hold_signals()
+    _start(creation, child)
+    code = foreground.wait(child, creation.master)
+    if not opts["keep"]:
+        teardown.kill(creation.container)
+        teardown.finish(creation.container)
+    return code
+
+
+def _start(creation: Creation, child: Child) -> None:
+    """Past the point START, until the program runs; any failure undoes the container."""
+    try:
+        launch.serve(child, {}, launch.sync.START, creation.prepared.steps, creation.config)
+        launch.go(child)
+        launch.serve(child, {}, 0, creation.prepared.steps, creation.config)
+    except Error as error:
+        error.message += starting.hook_output(creation.container)
+        creation.undo()
+        raise
+    os.close(child.socket)
+    starting.poststart(creation.container)

@@ -1,0 +1,275 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Creating a container: from a plan to an init that is ready for its program. `create` leaves it
+waiting at the exec fifo, `run` starts it itself.
+
+Nothing is made that is not on record first, so that whoever comes after a crash can undo it.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import time
+from _signal import SIGHUP, SIGTERM
+from _signal import signal as on_signal
+
+from pyrun import idmaps, init, launch, log, state, sync, teardown
+from pyrun.cgroup import driver
+from pyrun.compile.donations import donations
+from pyrun.errors import Error, from_os
+from pyrun.linux import CLONE_NEWUSER, RLIMITS
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from pyrun.launch import Answer, Child
+    from pyrun.prepare import Prepared
+    from pyrun.types import Config
+
+SPEC_VERSION = "1.3.0"
+UNLIMITED = 0xFFFF_FFFF_FFFF_FFFF
+
+
+class Creation:
+    """One create: what it has made so far, and how it answers the executor's questions."""
+
+    def __init__(self, prepared: Prepared) -> None:
+        self.config = prepared.config
+        self.facts = prepared.facts
+        self.opts = prepared.opts
+        self.prepared = prepared
+        self.master = -1  # the terminal, for `run` in the foreground
+        self.container = state.claim(prepared.opts, prepared.opts["id"])
+
+    def create(self) -> Child:
+        """Until the init is READY. On any failure everything is undone. Raises Error."""
+        for number in (SIGHUP, SIGTERM):
+            on_signal(number, _interrupted)
+        try:
+            self._write_intent()
+            driver.create(self.container.intent["cgroup"], self._resources())
+            self.container.write_intent()
+            child = self._spawn()
+            launch.serve(child, self._answers(), sync.READY, self.prepared.steps, self.config)
+            self._ready(child)
+        except BaseException as error:
+            self.undo()
+            raise self._why(error) from None
+        return child
+
+    def undo(self) -> None:
+        """As if it had not been; also after a `run` that could not start its program."""
+        for number in (SIGHUP, SIGTERM):
+            on_signal(number, lambda *_: None)
+        teardown.undo(self.container)
+
+    def _why(self, error: BaseException) -> BaseException:
+        cgroup = self.container.intent.get("cgroup")
+        if isinstance(error, launch.Died) and cgroup and driver.oom_killed(cgroup):
+            return Error("container init was OOM-killed (memory limit too low?)")
+        return error
+
+    def _resources(self) -> Config:
+        found: Config = (self.config.get("linux") or {}).get("resources") or {}
+        return found
+
+    def _write_intent(self) -> None:
+        hooks = self.config.get("hooks") or {}
+        namespaces = (self.config.get("linux") or {}).get("namespaces") or []
+        driver.check(self.prepared.cgroup)
+        self.container.intent = {
+            "ociVersion": SPEC_VERSION,
+            "id": self.container.id,
+            "bundle": self.facts["bundle"],
+            "rootfs": self.facts["rootfs"],
+            "created": timestamp(),
+            "boot_id": init.boot_id(),
+            "cgroup": self.prepared.cgroup,
+            "annotations": self.config.get("annotations") or {},
+            "hooks": {kind: hooks[kind] for kind in ("poststart", "poststop") if hooks.get(kind)},
+            "own_pids": any(e["type"] == "pid" and not e.get("path") for e in namespaces),
+            "umask": self.opts.get("umask", 0o022),
+        }
+        self.container.write_intent()
+
+    def _spawn(self) -> Child:
+        """The executor in its namespaces and cgroup, on record, with its maps and its plan."""
+        donated = self._donate()
+        cgroup = self.container.intent["cgroup"]
+        cgroup_fd = driver.open_into(cgroup)
+        title = f"pyrun:init {self.container.id}"
+        flags = self.prepared.flags
+        child = launch.spawn(title, flags, cgroup_fd, self.facts["preserve_fds"])
+        try:
+            if cgroup_fd >= 0:
+                os.close(cgroup_fd)
+            self._record(child)
+            if cgroup["layout"] != "v2":
+                driver.join(cgroup, child.pid)
+            idmaps.write_oom_score(child.pid, self.config)
+            if flags & CLONE_NEWUSER:
+                idmaps.write_maps(child.pid, self.config, self.facts["privileged"])
+            launch.send_plan(child, self.prepared.steps, donated)
+        finally:
+            for fd in donated:
+                os.close(fd)
+        return child
+
+    def _record(self, child: Child) -> None:
+        _, started = init.start_time(child.pid)
+        self.container.state |= {
+            "init_process_pid": child.pid,
+            "init_process_start": started,
+            "phase": init.CREATING,
+        }
+        self.container.write_state()
+
+    def _donate(self) -> list[int]:
+        """Open what the plan's first slots stand for, in order (compile/donations.py)."""
+        fds: list[int] = []
+        try:
+            for kind, *details in self.donations():
+                fds.append(self._open_donation(kind, details))
+        except BaseException:
+            for fd in fds:
+                os.close(fd)
+            raise
+        return fds
+
+    def donations(self) -> list[tuple[str, ...]]:
+        """The list that the compiler has numbered its slots by."""
+        return donations(self.config, self.facts)
+
+    def _open_donation(self, kind: str, details: list[str]) -> int:
+        folder = self.container.fd
+        if kind == "fifo":
+            os.mkfifo(state.EXEC_FIFO, 0o600, dir_fd=folder)
+            # Both ways: the init must neither wait for a writer to open it nor see one close it.
+            return os.open(state.EXEC_FIFO, os.O_RDWR | os.O_CLOEXEC, dir_fd=folder)
+        if kind == "result":
+            os.mkfifo(state.RESULT_FIFO, 0o600, dir_fd=folder)
+            both = os.open(state.RESULT_FIFO, os.O_RDWR | os.O_CLOEXEC, dir_fd=folder)
+            fd = os.open(state.RESULT_FIFO, os.O_WRONLY | os.O_CLOEXEC, dir_fd=folder)
+            os.close(both)
+            return fd
+        path = details[-1] if kind == "namespace" else details[0]
+        try:
+            if kind == "namespace":
+                return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+            return launch.open_tree(path, details[1] == "recursive")
+        except OSError as error:
+            pointer = "/linux/namespaces" if kind == "namespace" else ""
+            raise from_os(error, f"open {path}", pointer) from None
+
+    def _answers(self) -> dict[int, Answer]:
+        return {
+            0: self._new_init,
+            sync.ID_MAPS: self._map_ids,
+            sync.TIME_OFFSETS: self._offset_time,
+            sync.CONSOLE: self._console,
+            sync.RUNTIME_HOOKS: self._run_hooks,
+            sync.CREATE_STATE: self._state_for_hooks,
+            sync.START_STATE: self._state_for_hooks,
+            sync.HOOK_OUTPUT: self._output_for_hooks,
+        }
+
+    def _new_init(self, child: Child, _fd: int) -> None:
+        self._record(child)
+        launch.reap_stages(child)
+
+    def _map_ids(self, child: Child, _fd: int) -> None:
+        idmaps.write_maps(child.pid, self.config, self.facts["privileged"])
+
+    def _offset_time(self, child: Child, _fd: int) -> None:
+        idmaps.write_time_offsets(child.pid, self.config)
+
+    def _console(self, _child: Child, fd: int) -> None:
+        if self.opts.get("console_socket"):
+            from pyrun import console
+
+            console.send_master(self.opts["console_socket"], fd)
+            os.close(fd)
+        else:
+            self.master = fd
+
+    def _run_hooks(self, child: Child, _fd: int) -> None:
+        from pyrun import hooks
+
+        self.container.state["hooks_begun"] = True
+        self.container.write_state()
+        document = teardown.state_document(self.container, init.CREATING, child.pid)
+        for kind in ("prestart", "createRuntime"):
+            wanted = (self.config.get("hooks") or {}).get(kind) or []
+            hooks.run(wanted, kind, document, self.facts["bundle"], self.opts.get("umask", 0o022))
+
+    def _state_for_hooks(self, child: Child, _fd: int) -> int:
+        """In the container, pid is what the container sees (runtime.md, state)."""
+        from pyrun import jsonscan
+
+        phase = self.container.state["phase"]
+        document = teardown.state_document(self.container, phase, inner_pid(child.pid))
+        return launch.seal("state", jsonscan.dumps(document).encode())
+
+    def _output_for_hooks(self, _child: Child, _fd: int) -> int:
+        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
+        return os.open(state.HOOKS_LOG, flags, 0o600, dir_fd=self.container.fd)
+
+    def _ready(self, child: Child) -> None:
+        """All that a caller of `create` may rely on when it returns 0, then the word to go on."""
+        self._limit(child)
+        record = self.container.state
+        record["phase"] = init.CREATED
+        if self.facts["fifo"]:
+            record["rest"] = rest(self.prepared.steps, self.config)
+        self.container.write_state()
+        if self.opts.get("pid_file"):
+            teardown.write_pid_file(self.opts["pid_file"], child.pid)
+        launch.go(child)
+        log.debug(f"container {self.container.id}: init is ready, pid {child.pid}")
+
+    def _limit(self, child: Child) -> None:
+        """By us: in a user namespace the init could not raise a limit, and some of them would
+        hinder what it had still to do."""
+        limits = (self.config.get("process") or {}).get("rlimits") or []
+        for index, limit in enumerate(limits):
+            soft, hard = (value & UNLIMITED for value in (limit["soft"], limit["hard"]))
+            try:
+                launch.prlimit(child.pid, RLIMITS[limit["type"]], soft, hard)
+            except OSError as error:
+                hint = ""
+                if error.errno == errno.EPERM:
+                    hint = "above the caller's own hard limit (raising it takes CAP_SYS_RESOURCE)"
+                where = f"/process/rlimits/{index}"
+                raise from_os(error, f"set {limit['type']}", where, hint) from None
+
+
+def _interrupted(number: int, _frame: object) -> None:
+    raise Error(f"interrupted by signal {number}", code=128 + number)
+
+
+def inner_pid(pid: int) -> int:
+    """The pid as the process itself sees it: the last of NSpid in proc_pid_status(5)."""
+    for line in init.read_text(f"/proc/{pid}/status").splitlines():
+        if line.startswith("NSpid:"):
+            return int(line.split()[-1])
+    return pid
+
+
+def timestamp() -> str:
+    """Now, UTC, RFC 3339 with nanoseconds."""
+    now = time.time_ns()
+    seconds = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(now // 1_000_000_000))
+    return f"{seconds}.{now % 1_000_000_000:09d}Z"
+
+
+def rest(steps: list[tuple[str, tuple[str, tuple[object, ...], int]]], config: Config) -> Config:
+    """What `start` needs to explain a failure of the operations after the exec fifo: the index of
+    the first, and (pointer, name, operands without data) of each."""
+    first = next(i for i, (_, op) in enumerate(steps) if op[0] == "wait_start")
+    return {
+        "first": first,
+        "program": config["process"]["args"][0],
+        "ops": [
+            [pointer, op[0], [x if isinstance(x, int | str) else None for x in op[1]]]
+            for pointer, op in steps[first:]
+        ],
+    }

@@ -1,0 +1,148 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From (operation, errno, detail) to a sentence: what was tried for which field of the config, in
+which system call, what the kernel said, and what to try. Loaded when something has failed."""
+
+from __future__ import annotations
+
+import errno
+
+from pyrun.errors import Error, reason
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from pyrun.types import Config, Op, Step
+
+# (operation, errno): what that usually means here. The kernel's own words come first, always.
+HINTS = {
+    ("open_tree", errno.EINVAL): "a mount below it may not be left out by this user: try rbind",
+    ("open_host", errno.EACCES): "the caller (or root of the user namespace) may not go there",
+    ("open_tree", errno.EACCES): "the caller (or root of the user namespace) may not go there",
+    ("make_in_root", errno.EROFS): "the mount point is missing and the root is read-only",
+    ("make_in_root", errno.ELOOP): "a symbolic link is in the way",
+    ("move_mount", errno.ENOTDIR): "one of source and destination is a directory, the other is not",
+    ("move_mount", errno.ENOSPC): "too many mounts: see /proc/sys/fs/mount-max",
+    ("fsopen", errno.ENODEV): "this kernel has no such file system; a bind mount needs the option"
+    " bind or rbind",
+    ("fsopen", errno.EPERM): "not allowed in this user namespace",
+    ("fsmount", errno.EINVAL): "the file system refuses one of the options",
+    ("fsmount", errno.EPERM): "a user namespace may mount this only with namespaces of its own"
+    " (network for sysfs, pid for proc) and while nothing of the host's is masked",
+    ("fsconfig", errno.EINVAL): "the file system does not know this option, or not this value",
+    ("mount_setattr", errno.EPERM): "in a user namespace, flags of the host's mount can't be"
+    " cleared",
+    ("pivot_root", errno.EINVAL): "the root may be on a ramfs: try --no-pivot",
+    ("setns", errno.EPERM): "the namespace belongs to a user namespace in which the caller is"
+    " nobody",
+    ("setns", errno.EINVAL): "the path is not a namespace of this type",
+    ("join_session_keyring", errno.EDQUOT): "the user's quota of keys is used up: see"
+    " /proc/sys/kernel/keys, or pass --no-new-keyring",
+    ("join_session_keyring", errno.EPERM): "try --no-new-keyring",
+    ("open_in_root", errno.ENOENT): "not in the container",
+    ("open_pty", errno.ENOTTY): "/dev/pts of the container is not a devpts",
+    ("open_pty", errno.ENOENT): "a terminal needs a devpts at /dev/pts (see mounts)",
+    ("seccomp", errno.EACCES): "without noNewPrivileges a filter needs CAP_SYS_ADMIN",
+    ("setresuid", errno.EINVAL): "the user namespace does not map this user",
+    ("setresgid", errno.EINVAL): "the user namespace does not map this group",
+    ("setgroups", errno.EINVAL): "the user namespace does not map one of these groups",
+    ("capset", errno.EPERM): "the caller of pyrun does not hold them itself",
+    ("enter_cwd", errno.ENOENT): "the directory is outside the container's root",
+    ("write_proc", errno.ENOENT): "this kernel has no such setting",
+    ("write_proc", errno.EXDEV): "something is mounted over it",
+    ("execve", errno.ENOEXEC): "not a program for this machine: another architecture, or a script"
+    " without #!",
+    ("execve", errno.ENOENT): "its interpreter (ELF loader, or what #! names) is not in the"
+    " container",
+    ("execve", errno.E2BIG): "arguments and environment are too long",
+    ("execve", errno.EPERM): "the seccomp profile does not allow execve",
+}
+
+
+def explain(steps: list[Step], config: Config, index: int, number: int, detail: int) -> Error:
+    """The Error for a failed operation of a plan."""
+    if not 0 <= index < len(steps):
+        return Error(f"the executor refused the plan: {reason(number)}", hint="reinstall pyrun")
+    pointer, op = steps[index]
+    return sentence(pointer, label(pointer, config), op, number, detail)
+
+
+def sentence(pointer: str, where: str, op: Op, number: int, detail: int) -> Error:
+    """The same from what `start` finds on record: the operation, and its field in words."""
+    name, operands, _ = op
+    if name == "find_executable":
+        return _not_found(operands[0], where, number)
+    if name == "execve":
+        return Error(f"exec {where}: {reason(number)}", "", HINTS.get((name, number), ""))
+    if name == "run_hook":
+        return _hook(pointer, operands, number, detail)
+    what = describe(op)
+    text = f"{where}: {what}: {reason(number)}" if where else f"{what}: {reason(number)}"
+    return Error(text, "", HINTS.get((name, number), ""))
+
+
+def _not_found(candidates: Any, where: str, number: int) -> Error:
+    name = where
+    if number == errno.ENOENT and "/" not in name:
+        return Error(
+            f'exec: "{name}": executable file not found in $PATH',
+            hint="" if candidates else "PATH is not in process.env",
+        )
+    if number == errno.ENOENT:
+        return Error(f'exec: "{name}": stat {name}: {reason(number)}')
+    return Error(f'exec: "{name}": {reason(number)}')
+
+
+def _hook(pointer: str, operands: Any, number: int, detail: int) -> Error:
+    kind, _, index = pointer.removeprefix("/hooks/").partition("/")
+    if number == errno.ETIMEDOUT:
+        why = f"hook ran past specified timeout of {operands[5] / 1000:.1f}s"
+    elif number == errno.ECHILD:
+        signalled = detail & 0x7F
+        why = f"signal {signalled}" if signalled else f"exit status {detail >> 8 & 0xFF}"
+    else:
+        why = f"exec {operands[0]}: {reason(number)}"
+    return Error(f"error running {kind} hook #{index}: {why}")
+
+
+def label(pointer: str, config: Config) -> str:
+    """A field of the config as a person would name it: `mounts[3] (/srv/x → /data)`."""
+    parts = pointer.split("/")[1:]
+    if not parts or parts == [""]:
+        return ""
+    if parts[0] == "process" and parts[1:2] == ["args"]:
+        return str(config["process"]["args"][0])
+    text, node = "", config
+    for part in parts:
+        text += f"[{part}]" if part.isdigit() else f".{part}" if text else part
+        try:
+            node = node[int(part)] if part.isdigit() else node[_unescape(part)]
+        except (LookupError, TypeError, ValueError):
+            break
+    return text + _content(parts, config, node)
+
+
+def _unescape(part: str) -> str:
+    return part.replace("~1", "/").replace("~0", "~")
+
+
+def _content(parts: list[str], config: Config, node: Any) -> str:
+    if parts[0] == "mounts" and len(parts) > 1:
+        mount = config["mounts"][int(parts[1])]
+        source = mount.get("source") or mount.get("type") or "?"
+        return f" ({source} → {mount['destination']})"
+    if isinstance(node, dict):
+        shown = node.get("path") or node.get("type")
+        return f" ({shown})" if shown else ""
+    return f" ({node})" if isinstance(node, str | int) and not isinstance(node, bool) else ""
+
+
+def describe(op: Op) -> str:
+    """The operation, with the operand that tells most where the field doesn't say it already."""
+    name, operands, _ = op
+    if name in ("open_host", "fsopen"):
+        return f"{name} {operands[0]}"
+    if name in ("make_in_root", "open_in_root", "open_tree", "fsconfig") and operands[1]:
+        value = f"={operands[2]}" if name == "fsconfig" and operands[2] else ""
+        return f"{name} {operands[1]}{value}"
+    return name

@@ -1,0 +1,186 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`run` in the foreground: until the init ends, forward signals to it, and the terminal if it has
+one. Nothing else is done meanwhile."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import select
+import termios
+from _signal import SIG_BLOCK, SIG_UNBLOCK, pthread_sigmask, set_wakeup_fd
+from _signal import signal as on_signal
+
+from pyrun import init
+from pyrun.linux import SIGNALS
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from pyrun.launch import Child
+
+# SIGCHLD says nothing that the pidfd does not; SIGURG is Go's, sent by runtimes to themselves.
+NOT_FORWARDED = ("KILL", "STOP", "CHLD", "CLD", "URG", "WINCH", "SEGV", "BUS", "FPE", "ILL")
+BLOCK = 1 << 16
+WINSIZE = bytes(8)
+
+
+class Terminal:
+    """Our own terminal, raw while the container's is shown on it."""
+
+    def __init__(self, master: int) -> None:
+        self.master = master
+        self.saved: list[object] | None = None
+        self.open = True
+        self.input = os.isatty(0)
+
+    def start(self) -> None:
+        """Raw mode, and the container's terminal as large as ours."""
+        if self.input:
+            self.saved = termios.tcgetattr(0)
+            termios.tcsetattr(0, termios.TCSANOW, _raw(self.saved))
+            self.resize()
+
+    def resize(self) -> None:
+        """Carry over the size; a terminal without one keeps it."""
+        try:
+            size = fcntl.ioctl(0, termios.TIOCGWINSZ, WINSIZE)
+            fcntl.ioctl(self.master, termios.TIOCSWINSZ, size)
+        except OSError as error:
+            if error.errno not in (errno.ENOTTY, errno.EIO):
+                raise
+
+    def stop(self) -> None:
+        """Give our terminal its mode back."""
+        if self.saved is not None:
+            termios.tcsetattr(0, termios.TCSADRAIN, self.saved)  # type: ignore[arg-type]
+
+    def show(self) -> bool:
+        """Copy what the container printed; False at its end (EIO: nobody has the peer open)."""
+        try:
+            data = os.read(self.master, BLOCK)
+        except OSError as error:
+            if error.errno != errno.EIO:
+                raise
+            data = b""
+        if data:
+            _write_all(1, data)
+        return bool(data)
+
+    def type(self) -> bool:
+        """Copy what was typed; False at the end of it."""
+        try:
+            data = os.read(0, BLOCK)
+        except OSError as error:
+            if error.errno != errno.EIO:
+                raise
+            data = b""
+        if data:
+            _write_all(self.master, data)
+        return bool(data)
+
+
+def _write_all(fd: int, data: bytes) -> None:
+    view = memoryview(data)
+    while view:
+        try:
+            view = view[os.write(fd, view) :]
+        except OSError as error:
+            if error.errno in (errno.EPIPE, errno.EIO):
+                return  # nobody reads any more
+            raise
+
+
+def _raw(mode: list[object]) -> list[object]:
+    """cfmakeraw of termios(3)."""
+    iflag, oflag, cflag, lflag, ispeed, ospeed, characters = mode
+    assert isinstance(iflag, int) and isinstance(oflag, int)
+    assert isinstance(cflag, int) and isinstance(lflag, int)
+    t = termios
+    iflag &= ~(
+        t.IGNBRK | t.BRKINT | t.PARMRK | t.ISTRIP | t.INLCR | t.IGNCR | t.ICRNL | t.IXON
+    )  # fmt: skip
+    oflag &= ~t.OPOST
+    lflag &= ~(t.ECHO | t.ECHONL | t.ICANON | t.ISIG | t.IEXTEN)
+    cflag = cflag & ~(t.CSIZE | t.PARENB) | t.CS8
+    return [iflag, oflag, cflag, lflag, ispeed, ospeed, characters]
+
+
+class Signals:
+    """Signals that reach us, as bytes of a pipe: the loop below is the only place that acts."""
+
+    def __init__(self) -> None:
+        self.numbers = {
+            number for name, number in SIGNALS.items() if name not in NOT_FORWARDED and number < 34
+        } | {SIGNALS["WINCH"]}
+        self.read_end, write_end = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+        set_wakeup_fd(write_end, warn_on_full_buffer=False)
+        for number in self.numbers:
+            on_signal(number, _note)
+        pthread_sigmask(SIG_UNBLOCK, self.numbers)
+
+    def pending(self) -> bytes:
+        """The numbers that came since."""
+        try:
+            return os.read(self.read_end, 256)
+        except BlockingIOError:
+            return b""
+
+
+def _note(_number: int, _frame: object) -> None:
+    """The wakeup descriptor has it."""
+
+
+def hold_signals() -> None:
+    """From before the program starts until Signals is there, none may be lost or kill us."""
+    pthread_sigmask(SIG_BLOCK, set(SIGNALS.values()) - {SIGNALS["KILL"], SIGNALS["STOP"]})
+
+
+def wait(child: Child, master: int) -> int:
+    """Wait for the init's end. Returns its exit code, 128+n if signal n killed it."""
+    terminal = Terminal(master) if master >= 0 else None
+    signals = Signals()
+    poll = select.poll()
+    poll.register(child.pidfd, select.POLLIN)
+    poll.register(signals.read_end, select.POLLIN)
+    if terminal:
+        terminal.start()
+        poll.register(master, select.POLLIN)
+        poll.register(0, select.POLLIN)
+    try:
+        _loop(child, poll, signals, terminal)
+    finally:
+        if terminal:
+            terminal.stop()
+    _, status = os.waitpid(child.pid, 0)
+    code = os.waitstatus_to_exitcode(status)
+    return code if code >= 0 else 128 - code
+
+
+def _loop(child: Child, poll: select.poll, signals: Signals, terminal: Terminal | None) -> None:
+    while True:
+        ready = dict(poll.poll())
+        if signals.read_end in ready:
+            for number in signals.pending():
+                if number == SIGNALS["WINCH"]:
+                    if terminal:
+                        terminal.resize()
+                else:
+                    init.signal(child.pidfd, number)
+        if terminal and terminal.master in ready and not terminal.show():
+            poll.unregister(terminal.master)
+            terminal.open = False
+        if terminal and 0 in ready and not terminal.type():
+            poll.unregister(0)
+        if child.pidfd in ready:
+            if terminal and terminal.open:
+                _drain(terminal)
+            return
+
+
+def _drain(terminal: Terminal) -> None:
+    """What the container had printed before it ended."""
+    poll = select.poll()
+    poll.register(terminal.master, select.POLLIN)
+    while poll.poll(0) and terminal.show():
+        pass

@@ -1,0 +1,103 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Facts: what the compiler has to know of this host, this caller and this command line, gathered
+once into a plain dictionary. Reading only; nothing here has an effect."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from pyrun.compile import devices, mount_options
+from pyrun.errors import Error, from_os
+from pyrun.init import read_text
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from pyrun.types import Config, Facts, Options
+
+KERNEL_FLOOR = (5, 14)  # openat2, mount_setattr, close_range, cgroup.kill
+
+
+def gather(config: Config, opts: Options, bundle: str, fifo: bool) -> Facts:
+    """The facts; `fifo`: somebody else starts the container later. Raises Error."""
+    release = os.uname().release
+    check_kernel(release)
+    rootfs = rootfs_path(config, bundle)
+    capabilities = effective_capabilities()
+    facts: Facts = {
+        "id": opts["id"],
+        "bundle": bundle,
+        "rootfs": rootfs,
+        "machine": os.uname().machine,
+        "byteorder": sys.byteorder,
+        "capabilities": capabilities,
+        # CAP_SYS_ADMIN as root: whether namespaces can be made without a user namespace
+        "privileged": bool(capabilities >> 21 & 1) and os.geteuid() == 0,
+        "may_setgroups": may_setgroups(config, capabilities),
+        "no_pivot": bool(opts.get("no_pivot")),
+        "no_new_keyring": bool(opts.get("no_new_keyring")),
+        "preserve_fds": opts.get("preserve_fds") or 0,
+        "fifo": fifo,
+        "extra_env": [],
+        "sources": sources(config, bundle),
+        "device_sources": devices.sources(config),
+        "has_kcore": os.path.exists("/proc/kcore"),
+        "seccomp": b"",
+        "seccomp_flags": 0,
+        "cgroup_layout": "none",
+        "cgroup_hierarchies": [],
+    }
+    return facts
+
+
+def check_kernel(release: str) -> None:
+    """Refuse a kernel without the calls that everything here is built on. Raises Error."""
+    words = release.split(".")
+    numbers = tuple(int("".join(c for c in word[:4] if c.isdigit()) or 0) for word in words[:2])
+    if numbers < KERNEL_FLOOR:
+        raise Error(f"this kernel is Linux {release}: pyrun needs 5.14 or newer")
+
+
+def rootfs_path(config: Config, bundle: str) -> str:
+    """root.path as the bundle means it, checked to be a directory. Raises Error."""
+    path = os.path.join(bundle, config["root"]["path"])
+    try:
+        real = os.path.realpath(path, strict=True)
+    except OSError as error:
+        raise from_os(error, f"rootfs {path}", "/root/path") from None
+    if not os.path.isdir(real):
+        raise Error(f"rootfs {path}: not a directory", "/root/path")
+    return real
+
+
+def effective_capabilities() -> int:
+    """CapEff of this process: capabilities(7)."""
+    for line in read_text("/proc/self/status").splitlines():
+        if line.startswith("CapEff:"):
+            return int(line[7:], 16)
+    return 0
+
+
+def may_setgroups(config: Config, capabilities: int) -> bool:
+    """Not in a user namespace whose only group is an unprivileged caller's: user_namespaces(7)."""
+    linux = config.get("linux") or {}
+    kinds = [entry["type"] for entry in linux.get("namespaces") or []]
+    if "user" not in kinds or capabilities >> 6 & 1:  # CAP_SETGID
+        return True
+    maps = linux.get("gidMappings") or []
+    return len(maps) > 1 or sum(entry["size"] for entry in maps) > 1
+
+
+def sources(config: Config, bundle: str) -> dict[str, str]:
+    """What each bind source is: "directory", "file", or "" when it is not there."""
+    found = {}
+    for mount in config.get("mounts") or []:
+        if mount_options.is_bind(mount):
+            path = mount_options.source(mount, {"bundle": bundle})
+            if os.path.isdir(path):
+                found[path] = "directory"
+            else:
+                found[path] = "file" if os.path.exists(path) else ""
+    return found
+
+

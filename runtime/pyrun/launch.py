@@ -1,0 +1,248 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Starting the executor and speaking with it: the runtime's side of runtime/executor/plan.h."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import sys
+from _socket import (
+    AF_UNIX,
+    CMSG_SPACE,
+    MSG_CMSG_CLOEXEC,
+    SCM_RIGHTS,
+    SOCK_SEQPACKET,
+    SOL_SOCKET,
+    socket,
+    socketpair,
+)
+from _struct import Struct
+
+from pyrun import plan
+from pyrun.errors import Error, from_os, reason
+from pyrun.kernel._linux import ffi, lib
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import TypeAlias
+
+    from pyrun.types import Config, Step
+
+    # What answers a sync point: gets the descriptor that came along (or -1), gives one to send.
+    Answer: TypeAlias = "Callable[[Child, int], int | None]"
+
+FDS, PLAN, GO, SYNC, CHILD, FAILED = range(1, 7)
+MAX_FDS = 253  # SCM_MAX_FD of the kernel
+MFD_EXEC = 0x10
+# SEAL, SHRINK, GROW, WRITE; EXEC where the kernel knows it (6.3)
+SEALS = 0x1 | 0x2 | 0x4 | 0x8
+SEAL_EXEC = 0x20
+EXECUTOR = os.path.join(os.path.dirname(os.path.abspath(__file__)), "executor")
+_MESSAGE = Struct("=Iiii")
+
+
+class Died(Error):
+    """The executor ended without a word: killed, most likely."""
+
+
+class Child:
+    """The executor's process: the first stage at first where there is one, then the init."""
+
+    __slots__ = ("pid", "pidfd", "socket", "stages")
+
+    def __init__(self, pid: int, pidfd: int, socket: int) -> None:
+        self.pid = pid
+        self.pidfd = pidfd
+        self.socket = socket
+        self.stages: list[int] = []  # pids of first stages, to be waited for
+
+
+def seal(name: str, data: bytes | None, source: str = "") -> int:
+    """A memfd with this content (or that of the file `source`), sealed against any change."""
+    flags = os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING
+    try:
+        fd = os.memfd_create(name, flags | (MFD_EXEC if source else 0))
+    except OSError as error:
+        if error.errno != errno.EINVAL:
+            raise from_os(error, "memfd_create") from None
+        fd = os.memfd_create(name, flags)  # before 6.3 every memfd is executable
+    try:
+        if source:
+            _copy(source, fd)
+        else:
+            view = memoryview(data or b"")
+            while view:
+                view = view[os.write(fd, view) :]
+        try:
+            fcntl.fcntl(fd, fcntl.F_ADD_SEALS, SEALS | (SEAL_EXEC if source else 0))
+        except OSError:
+            fcntl.fcntl(fd, fcntl.F_ADD_SEALS, SEALS)
+    except OSError as error:
+        os.close(fd)
+        raise from_os(error, f"make a sealed copy of {source or name}") from None
+    return fd
+
+
+def _copy(source: str, fd: int) -> None:
+    origin = os.open(source, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        size = os.fstat(origin).st_size
+        done = 0
+        while done < size:
+            count = os.sendfile(fd, origin, None, size - done)
+            if count == 0:
+                raise OSError(errno.EIO, os.strerror(errno.EIO))
+            done += count
+    finally:
+        os.close(origin)
+
+
+def spawn(title: str, flags: int, cgroup_fd: int, preserve_fds: int) -> Child:
+    """Clone the executor into new namespaces (CLONE_NEW* in `flags`) and its cgroup.
+
+    It waits for its plan. Raises Error.
+    """
+    ours, theirs = socketpair(AF_UNIX, SOCK_SEQPACKET)
+    executable = seal("pyrun", None, EXECUTOR)
+    words = [title, str(theirs.fileno()), str(3 + preserve_fds)]
+    strings = [ffi.new("char[]", word.encode()) for word in words]
+    argv = ffi.new("char *[]", [*strings, ffi.NULL])
+    pidfd = ffi.new("int *", -1)
+    pid = lib.pyrun_spawn(executable, argv, theirs.fileno(), flags, cgroup_fd, pidfd)
+    os.close(executable)
+    theirs.close()
+    if pid < 0:
+        ours.close()
+        raise _no_spawn(-pid, flags)
+    return Child(pid, pidfd[0], ours.detach())
+
+
+def _no_spawn(number: int, flags: int) -> Error:
+    hint = ""
+    if number == errno.EPERM and flags:
+        hint = "new namespaces need privileges, or a user namespace of one's own"
+    elif number == errno.EINVAL and flags:
+        hint = "this kernel lacks one of the namespaces"
+    elif number == errno.ENOSPC:
+        hint = "see /proc/sys/user/max_*_namespaces"
+    elif number == errno.EACCES:
+        hint = "vm.memfd_noexec may forbid programs in memory (see /proc/sys/vm/memfd_noexec)"
+    return Error(f"clone3: {reason(number)}", "/linux/namespaces" if flags else "", hint)
+
+
+def _send(child: Child, kind: int, fds: list[int]) -> None:
+    connection = socket(fileno=child.socket)
+    try:
+        data = b"".join(fd.to_bytes(4, sys.byteorder) for fd in fds)
+        control = [(SOL_SOCKET, SCM_RIGHTS, data)] if fds else []
+        connection.sendmsg([_MESSAGE.pack(kind, 0, 0, 0)], control)
+    except (BrokenPipeError, ConnectionResetError):
+        raise Died("the container's init died") from None
+    finally:
+        connection.detach()
+
+
+def send_plan(child: Child, steps: list[Step], donated: list[int]) -> None:
+    """The descriptors, and the plan: from here on the executor works."""
+    for start in range(0, len(donated), MAX_FDS):
+        _send(child, FDS, donated[start : start + MAX_FDS])
+    sealed = seal("plan", plan.encode([op for _, op in steps], len(donated)))
+    try:
+        _send(child, PLAN, [sealed])
+    finally:
+        os.close(sealed)
+
+
+def _receive(child: Child) -> tuple[int, int, int, int, int]:
+    """(kind, three values, a descriptor or -1); kind 0 at end of file."""
+    connection = socket(fileno=child.socket)
+    try:
+        data, control, _, _ = connection.recvmsg(_MESSAGE.size, CMSG_SPACE(4), MSG_CMSG_CLOEXEC)
+    except ConnectionResetError:
+        data, control = b"", []
+    finally:
+        connection.detach()
+    fd = -1
+    for _, _, content in control:
+        fd = int.from_bytes(content[:4], sys.byteorder)
+    if len(data) != _MESSAGE.size:
+        return 0, 0, 0, 0, fd
+    return *_MESSAGE.unpack(data), fd
+
+
+def serve(
+    child: Child, answers: dict[int, Answer], until: int, steps: list[Step], config: Config
+) -> None:
+    """Answer the executor's messages until it is at the point `until`, which stays unanswered;
+    0: until it has become the user's program.
+
+    CHILD is answered by answers[0]. Raises Error for a failed operation, Died if it was killed.
+    """
+    while True:
+        kind, first, number, detail, fd = _receive(child)
+        if kind == 0:
+            if until:
+                raise Died("the container's init died")
+            return
+        if kind == FAILED:
+            from pyrun import failure
+
+            raise failure.explain(steps, config, first, number, detail)
+        if kind == CHILD:
+            _become(child, first)
+            answers[0](child, -1)
+            _send(child, GO, [])
+        elif first == until:
+            return
+        else:
+            answer = answers[first](child, fd)
+            _send(child, GO, [] if answer is None else [answer])
+            if answer is not None:
+                os.close(answer)
+
+
+def _become(child: Child, pid: int) -> None:
+    """The first stage ends; its sibling (our child, by CLONE_PARENT) is the init."""
+    os.close(child.pidfd)
+    child.stages.append(child.pid)
+    child.pid = pid
+    child.pidfd = os.pidfd_open(pid)
+
+
+def go(child: Child) -> None:
+    """Answer the point that serve() has stopped at."""
+    _send(child, GO, [])
+
+
+def reap_stages(child: Child) -> None:
+    """First stages have ended, or are about to: leave no zombie to whoever adopts us."""
+    for pid in child.stages:
+        try:
+            os.waitpid(pid, 0)
+        except ChildProcessError:
+            continue
+    child.stages.clear()
+
+
+def open_tree(path: str, recursive: bool) -> int:
+    """open_tree(2): a detached clone of the mounts at a path of the host. Raises OSError."""
+    fd = lib.pyrun_open_tree(-100, os.fsencode(path), 1 | (0x8000 if recursive else 0))
+    if fd < 0:
+        raise OSError(-fd, os.strerror(-fd))
+    return int(fd)
+
+
+def mount_setattr(fd: int, flags: int, attr_set: int, attr_clr: int, propagation: int) -> None:
+    """mount_setattr(2) on a descriptor. Raises OSError."""
+    result = lib.pyrun_mount_setattr(fd, flags, attr_set, attr_clr, propagation)
+    if result < 0:
+        raise OSError(-result, os.strerror(-result))
+
+
+def prlimit(pid: int, resource: int, soft: int, hard: int) -> None:
+    """prlimit(2). Raises OSError."""
+    result = lib.pyrun_prlimit(pid, resource, soft, hard)
+    if result < 0:
+        raise OSError(-result, os.strerror(-result))

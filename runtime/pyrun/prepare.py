@@ -1,0 +1,93 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From a command line and a bundle to a plan: everything that comes before the first effect."""
+
+from __future__ import annotations
+
+import os
+
+from pyrun import config as configs
+from pyrun import host, seccomp, state
+from pyrun.cgroup.facts import facts as cgroup_facts
+from pyrun.cgroup.plan import plan as cgroup_plan
+from pyrun.compile import checks, namespaces, order, unsupported
+from pyrun.compile import seccomp as profiles
+from pyrun.errors import ConfigError, Error
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from pyrun.types import Config, Facts, Options, Step
+
+
+class Prepared:
+    """What is known before anything is made."""
+
+    __slots__ = ("cgroup", "config", "facts", "flags", "opts", "steps")
+
+    def __init__(self, opts: Options, config: Config, facts: Facts, cgroup: Config) -> None:
+        self.opts = opts
+        self.config = config
+        self.facts = facts
+        self.cgroup = cgroup
+        self.flags = namespaces.clone_flags(config)
+        self.steps: list[Step] = order.compile_init(config, facts)
+
+
+def prepare(opts: Options, fifo: bool) -> Prepared:
+    """Load, check, gather and compile. Raises Error, or ConfigError with all problems at once."""
+    state.check_id(opts["id"])
+    bundle = os.path.abspath(opts.get("bundle") or ".")
+    config = configs.load(bundle, opts.get("config") or configs.NAME)
+    check(config)
+    if not config.get("process"):
+        raise Error("process is missing: there would be nothing to start", "/process")
+    facts = host.gather(config, opts, bundle, fifo)
+    profile = profiles.profile((config.get("linux") or {}).get("seccomp"), facts["machine"])
+    if profile:
+        cache = os.path.join(state.root_path(opts), ".cache", "seccomp")
+        facts["seccomp"] = seccomp.program(profile, cache)
+        facts["seccomp_flags"] = profiles.flags(profile)
+    cgroup = plan_cgroup(config, opts, facts)
+    return Prepared(opts, config, facts, cgroup)
+
+
+def check(config: Config) -> None:
+    """Rules between fields, and fields that this version can't honour. Raises ConfigError."""
+    found = checks.problems(config) + unsupported.problems(config)
+    if found:
+        raise ConfigError(found)
+
+
+def is_rootless(opts: Options, facts: Facts) -> bool:
+    """--rootless true|false|auto: auto is for a caller without privileges."""
+    word = opts.get("rootless") or "auto"
+    return not facts["privileged"] if word == "auto" else word == "true"
+
+
+def plan_cgroup(config: Config, opts: Options, facts: Facts) -> dict[str, Any]:
+    """The cgroup's record, and into `facts` what a cgroup mount has to know."""
+    known = cgroup_facts()
+    manager = opts.get("cgroup_manager") or "cgroupfs"
+    if opts.get("systemd_cgroup"):
+        manager = "systemd"
+    record = cgroup_plan(config, opts["id"], known, manager, is_rootless(opts, facts))
+    facts["cgroup_layout"] = known["layout"]
+    facts["cgroup_hierarchies"] = hierarchies(known, record)
+    return record
+
+
+def hierarchies(known: dict[str, Any], record: dict[str, Any]) -> list[tuple[str, list[str], str]]:
+    """The v1 hierarchies as (directory name, mount options, the container's directory)."""
+    places: dict[str, list[str]] = {}
+    for name, (place, *_) in known["mounts"].items():
+        if name:
+            places.setdefault(place, []).append(name)
+    return [
+        (
+            os.path.basename(place),
+            ["none", *names] if names[0].startswith("name=") else names,
+            record["paths"].get(names[0], place),
+        )
+        for place, names in places.items()
+    ]

@@ -1,0 +1,104 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Starting what waits at the exec fifo, and what comes after the user's program runs."""
+
+from __future__ import annotations
+
+import errno
+import os
+import select
+from _struct import Struct
+
+from pyrun import init, teardown
+from pyrun.errors import Error, from_os
+from pyrun.state import EXEC_FIFO, HOOKS_LOG, RESULT_FIFO
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from pyrun.state import Container
+
+_REPORT = Struct("=Iiii")
+OUTPUT_SHOWN = 1024  # bytes of a failed hook's output that an error quotes
+
+
+def start(container: Container) -> None:
+    """Let a created container's program run; the container's lock is held. Raises Error."""
+    status = init.status(container)
+    if status in (init.RUNNING, init.PAUSED):
+        raise Error("cannot start an already running container")
+    if status == init.STOPPED:
+        raise Error("cannot start a container that has stopped")
+    if status == init.CREATING:
+        raise Error("cannot start a container that is being created")
+    flags = os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC
+    try:
+        result = os.open(RESULT_FIFO, flags | os.O_RDONLY, dir_fd=container.fd)
+        fifo = os.open(EXEC_FIFO, flags | os.O_WRONLY, dir_fd=container.fd)
+        os.write(fifo, b"0")
+        os.close(fifo)
+    except OSError as error:
+        if error.errno in (errno.ENXIO, errno.EPIPE):
+            raise Error("cannot start a container that has stopped") from None
+        raise from_os(error, f"open {container.path}/{EXEC_FIFO}") from None
+    report = _wait(result)
+    os.close(result)
+    # Not before: a fifo that is still there says that the byte was not taken.
+    for name in (EXEC_FIFO, RESULT_FIFO):
+        os.unlink(name, dir_fd=container.fd)
+    if report:
+        raise _failed(container, report)
+    poststart(container)
+
+
+def _wait(result: int) -> bytes:
+    """The init's report, or nothing once its program runs (or it was killed)."""
+    poll = select.poll()
+    poll.register(result, select.POLLIN)
+    poll.poll()
+    return os.read(result, _REPORT.size)
+
+
+def _failed(container: Container, report: bytes) -> Error:
+    from pyrun import failure
+
+    rest = container.state["rest"]
+    _, index, number, detail = _REPORT.unpack(report)
+    pointer, name, operands = rest["ops"][index - rest["first"]]
+    where = rest["program"] if name == "execve" else pointer.strip("/")
+    error = failure.sentence(pointer, where, (name, tuple(operands), 0), number, detail)
+    if name == "run_hook":
+        error.message += hook_output(container)
+        # runtime.md, lifecycle: a startContainer hook that fails ends the container for good
+        teardown.undo(container)
+    return error
+
+
+def hook_output(container: Container) -> str:
+    """The end of what hooks in the container printed, for an error."""
+    try:
+        fd = os.open(HOOKS_LOG, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=container.fd)
+    except FileNotFoundError:
+        return ""
+    size = os.fstat(fd).st_size
+    data = os.pread(fd, OUTPUT_SHOWN, max(0, size - OUTPUT_SHOWN))
+    os.close(fd)
+    text = data.decode("utf-8", "replace").strip()
+    return f", output: {text}" if text else ""
+
+
+def poststart(container: Container) -> None:
+    """The user's program runs. A hook that fails now stops and removes the container: runtime.md,
+    lifecycle, since 1.3. Raises Error."""
+    wanted = (container.intent.get("hooks") or {}).get("poststart") or []
+    if not wanted:
+        return
+    from pyrun import hooks
+
+    pid = container.state["init_process_pid"]
+    document = teardown.state_document(container, init.RUNNING, pid)
+    try:
+        hooks.run(
+            wanted, "poststart", document, container.intent["bundle"], container.intent["umask"]
+        )
+    except Error:
+        teardown.undo(container)
+        raise

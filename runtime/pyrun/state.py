@@ -1,0 +1,265 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is on record about a container, so that any verb can finish or undo what a dead one began.
+
+    <root>/                 0700, the caller's own
+    <root>/<id>/            0700; making it claims the id; flock(2) on it is the container's lock
+        intent.json         before the first effect: all that undoing takes (bundle, cgroup, hooks)
+        state.json          pid and start time as soon as there is a process; phase
+        exec.fifo           `start` writes one byte here; it has a reader while the init waits
+        result.fifo         the init reports here why it could not become the user's program
+        hooks.log           what hooks in the container printed
+
+Files are replaced whole (temporary name, rename). A pid is believed only with the start time and
+boot that were recorded with it.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+
+from pyrun import jsonscan
+from pyrun.errors import Error, from_os
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from pyrun.types import Config, Options
+
+INTENT = "intent.json"
+STATE = "state.json"
+EXEC_FIFO = "exec.fifo"
+RESULT_FIFO = "result.fifo"
+HOOKS_LOG = "hooks.log"
+ID_MAX = 255
+_ID_CHARACTERS = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_+.-")
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+def check_id(container_id: str) -> str:
+    """The id itself, if it is one. Raises Error."""
+    if container_id in ("", ".", "..") or not _ID_CHARACTERS.issuperset(container_id):
+        raise Error(
+            f"invalid container ID {container_id!r}",
+            hint="letters, digits and _ + . - are allowed, but not . and .. themselves",
+        )
+    if len(container_id) > ID_MAX:
+        raise Error(f"invalid container ID: longer than {ID_MAX} characters")
+    return container_id
+
+
+def root_path(opts: Options) -> str:
+    """The folder of all containers: --root, else what fits the caller."""
+    path: str = opts.get("root") or ""
+    if path:
+        path = os.path.abspath(path)
+        if path == "/":
+            raise Error("--root: / itself can't be the folder of containers' state")
+        return path
+    runtime_dir = os.environ.get("XDG_RUNTIME_DIR", "")
+    if runtime_dir and os.geteuid() != 0:
+        return os.path.join(runtime_dir, "pyrun")
+    if os.geteuid() != 0:
+        raise Error(
+            "XDG_RUNTIME_DIR is not set",
+            hint="without privileges it says where state is kept; or pass --root DIR",
+        )
+    return "/run/pyrun"
+
+
+def open_root(path: str, make: bool) -> int:
+    """The folder as a descriptor. Raises Error if it isn't the caller's alone (R13)."""
+    try:
+        if make:
+            os.makedirs(path, 0o700, exist_ok=True)
+        fd = os.open(path, _FOLDER)
+    except OSError as error:
+        raise from_os(error, f"state folder {path}") from None
+    status = os.fstat(fd)
+    if status.st_uid != os.geteuid():
+        os.close(fd)
+        raise Error(f"state folder {path}: it belongs to another user (uid {status.st_uid})")
+    if status.st_mode & 0o077:
+        if not make:
+            return fd
+        os.fchmod(fd, status.st_mode & 0o1700)
+    return fd
+
+
+class Container:
+    """One container's folder: the descriptor, and what was read from it."""
+
+    __slots__ = ("fd", "id", "intent", "path", "root_fd", "state")
+
+    def __init__(self, root: str, root_fd: int, container_id: str, fd: int) -> None:
+        self.id = container_id
+        self.path = f"{root}/{container_id}"
+        self.root_fd = root_fd
+        self.fd = fd
+        self.intent: Config = {}
+        self.state: Config = {}
+
+    def read(self) -> None:
+        """Read both records; a missing one is {}. Raises Error for a damaged one, by its path."""
+        self.intent = self._read(INTENT)
+        self.state = self._read(STATE)
+
+    def _read(self, name: str) -> Config:
+        try:
+            flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
+            fd = os.open(name, flags, dir_fd=self.fd)
+        except FileNotFoundError:
+            return {}
+        except OSError as error:
+            raise from_os(error, f"read {self.path}/{name}") from None
+        try:
+            data = os.read(fd, 16 << 20)
+        except OSError as error:
+            raise from_os(error, f"read {self.path}/{name}") from None
+        finally:
+            os.close(fd)
+        value = jsonscan.loads(data, f"{self.path}/{name}")
+        if not isinstance(value, dict):
+            raise Error(f"{self.path}/{name}: damaged: not a JSON object")
+        return value
+
+    def write_intent(self) -> None:
+        """Before the first effect."""
+        self._write(INTENT, self.intent)
+
+    def write_state(self) -> None:
+        """Whenever pid or phase change."""
+        self._write(STATE, self.state)
+
+    def _write(self, name: str, value: Config) -> None:
+        temporary = f".{name}.{os.getpid()}"
+        try:
+            flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
+            fd = os.open(temporary, flags, 0o600, dir_fd=self.fd)
+            try:
+                data = jsonscan.dumps(value).encode()
+                if os.write(fd, data) != len(data):
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+                if not self._in_memory(fd):
+                    os.fdatasync(fd)
+            finally:
+                os.close(fd)
+            os.rename(temporary, name, src_dir_fd=self.fd, dst_dir_fd=self.fd)
+        except OSError as error:
+            raise from_os(error, f"write {self.path}/{name}") from None
+
+    @staticmethod
+    def _in_memory(fd: int) -> bool:
+        # Only a tmpfs has no block device behind its st_dev; the usual /run is one.
+        return os.major(os.fstat(fd).st_dev) == 0
+
+    def lock(self, wait: bool) -> bool:
+        """Take the container's lock; without `wait`, say whether it was free."""
+        try:
+            fcntl.flock(self.fd, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        except BlockingIOError:
+            return False
+        except OSError as error:
+            raise from_os(error, f"lock {self.path}") from None
+        return True
+
+    def gone(self) -> bool:
+        """Whether somebody removed the folder between our opening and locking it."""
+        return os.fstat(self.fd).st_nlink == 0
+
+    def remove(self) -> None:
+        """Remove the folder and what is in it: names are given up last-first, the intent last."""
+        names = sorted(os.listdir(self.fd), key=lambda name: (name == INTENT, name))
+        for name in names:
+            try:
+                os.unlink(name, dir_fd=self.fd)
+            except FileNotFoundError:
+                continue
+            except OSError as error:
+                raise from_os(error, f"remove {self.path}/{name}") from None
+        try:
+            os.rmdir(self.id, dir_fd=self.root_fd)
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            raise from_os(error, f"remove {self.path}") from None
+
+
+def claim(opts: Options, container_id: str) -> Container:
+    """A new container's folder, locked: exactly one caller gets it. Raises Error.
+
+    A folder without an intent whose lock is free is what a killed create left before it had made
+    anything: it may be claimed again.
+    """
+    check_id(container_id)
+    root = root_path(opts)
+    root_fd = open_root(root, make=True)
+    for _ in range(100):
+        try:
+            os.mkdir(container_id, 0o700, dir_fd=root_fd)
+        except FileExistsError:
+            pass
+        except OSError as error:
+            raise from_os(error, f"make {root}/{container_id}") from None
+        try:
+            fd = os.open(container_id, _FOLDER, dir_fd=root_fd)
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            raise from_os(error, f"open {root}/{container_id}") from None
+        container = Container(root, root_fd, container_id, fd)
+        if container.lock(wait=False) and not container.gone():
+            if not os.listdir(fd) or not _exists(fd, INTENT):
+                return container
+            break
+        if not container.gone():
+            break
+        os.close(fd)
+    raise Error(f"container with given ID already exists: {container_id}")
+
+
+def _exists(folder: int, name: str) -> bool:
+    try:
+        os.stat(name, dir_fd=folder, follow_symlinks=False)
+    except FileNotFoundError:
+        return False
+    return True
+
+
+def find(opts: Options, container_id: str) -> Container | None:
+    """The folder of a container that is there, with its records read; None if there is none."""
+    check_id(container_id)
+    root = root_path(opts)
+    try:
+        root_fd = os.open(root, _FOLDER)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise from_os(error, f"state folder {root}") from None
+    return find_in(root, root_fd, container_id)
+
+
+def find_in(root: str, root_fd: int, container_id: str) -> Container | None:
+    """As find(), in an open folder of containers."""
+    try:
+        fd = os.open(container_id, _FOLDER, dir_fd=root_fd)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        raise from_os(error, f"open {root}/{container_id}") from None
+    container = Container(root, root_fd, container_id, fd)
+    container.read()
+    return container
+
+
+def require(opts: Options, container_id: str) -> Container:
+    """As find(); Error in the words that engines look for if there is none."""
+    container = find(opts, container_id)
+    if container is None or not container.intent:
+        raise no_such(container_id)
+    return container
+
+
+def no_such(container_id: str) -> Error:
+    """In the words that engines look for."""
+    return Error(f"container does not exist: {container_id}")

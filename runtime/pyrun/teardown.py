@@ -1,0 +1,125 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Taking a container away: its processes, its cgroup, poststop hooks, its folder. Each step can be
+repeated, so that a teardown that was killed is finished by the next one."""
+
+from __future__ import annotations
+
+import errno
+import os
+
+from pyrun import init, log
+from pyrun.errors import Error, from_os, reason
+from pyrun.linux import SIGNALS
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from pyrun.state import Container
+    from pyrun.types import Config
+
+PATIENCE = 10.0  # seconds that a killed init gets to end
+
+
+def state_document(container: Container, status: str, pid: int) -> Config:
+    """The container's state as runtime.md defines it, for hooks."""
+    intent = container.intent
+    document = {
+        "ociVersion": intent["ociVersion"],
+        "id": container.id,
+        "status": status,
+        "bundle": intent["bundle"],
+    }
+    if pid:
+        document["pid"] = pid
+    if intent.get("annotations"):
+        document["annotations"] = intent["annotations"]
+    return document
+
+
+def kill(container: Container) -> None:
+    """End every process of the container, and wait until its init is gone. Raises Error."""
+    pidfd = init.open_init(container)
+    cgroup = container.intent.get("cgroup")
+    if pidfd >= 0:
+        init.signal(pidfd, SIGNALS["KILL"])
+    if cgroup and cgroup["paths"]:
+        from pyrun.cgroup import procs
+
+        # Without a pid namespace the others outlive the init.
+        procs.kill(cgroup, SIGNALS["KILL"])
+    if pidfd < 0:
+        return
+    _reap(container.state["init_process_pid"])
+    if not init.wait_end(pidfd, PATIENCE):
+        os.close(pidfd)
+        raise Error(f"container init (pid {container.state['init_process_pid']}) does not die")
+    os.close(pidfd)
+
+
+def _reap(pid: int) -> None:
+    """If it is our own child, as in `run` and in a create that is undone."""
+    try:
+        os.waitpid(pid, 0)
+    except ChildProcessError:
+        return
+
+
+def finish(container: Container) -> None:
+    """With no process left: cgroup, poststop hooks, folder, in this order. Raises Error."""
+    cgroup = container.intent.get("cgroup")
+    if cgroup and cgroup["paths"]:
+        from pyrun.cgroup import driver
+
+        driver.destroy(cgroup)
+    poststop(container)
+    container.remove()
+
+
+def poststop(container: Container) -> None:
+    """If createRuntime had begun. A failure is a warning: the rest runs, as runtime.md says."""
+    stop = (container.intent.get("hooks") or {}).get("poststop") or []
+    if not stop or not container.state.get("hooks_begun"):
+        return
+    # Only a container that has such hooks needs the module.
+    from pyrun import hooks
+
+    document = state_document(container, init.STOPPED, 0)
+    bundle = container.intent["bundle"]
+    for error in hooks.run_each(stop, "poststop", document, bundle, container.intent["umask"]):
+        log.warning(str(error))
+
+
+def undo(container: Container) -> None:
+    """After a failed create: as if it had not been. A failure of this is added to the log only:
+    the first error is the one to report, and `delete --force` can try again."""
+    try:
+        kill(container)
+        finish(container)
+    except Error as error:
+        log.warning(f"cleaning up: {error}")
+
+
+def write_pid_file(path: str, pid: int, folder_mode: int = 0o644) -> None:
+    """The pid in decimal without a newline, put in place whole. Raises Error."""
+    temporary = os.path.join(
+        os.path.dirname(path) or ".", f".{os.path.basename(path)}.{os.getpid()}"
+    )
+    try:
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+        fd = os.open(temporary, flags, folder_mode)
+        try:
+            os.fchmod(fd, folder_mode)
+            os.write(fd, str(pid).encode())
+        finally:
+            os.close(fd)
+        os.rename(temporary, path)
+    except OSError as error:
+        if error.errno != errno.EEXIST:
+            _forget(temporary)
+        raise from_os(error, f"write the pid file {path}") from None
+
+
+def _forget(path: str) -> None:
+    try:
+        os.unlink(path)
+    except OSError as error:
+        log.debug(f"unlink {path}: {reason(error.errno or 0)}")
