@@ -1,0 +1,44 @@
+# SPDX-License-Identifier: Apache-2.0
+# Every target is one of the scripts, which work without make as well.
+
+PREFIX ?= /usr/local
+export PREFIX DESTDIR
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test bench build lint unit format install uninstall clean
+
+help: ## Say what there is to make
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 12
+
+demo: ## Run a container and show what it sees next to what the host sees
+	@scripts/demo
+
+test: ## Set up what is missing and run every test
+	@scripts/test
+
+bench: ## Measure each verb side by side with runc and crun
+	@scripts/bench
+
+build: ## Build and install into .venv (quick when nothing changed)
+	@scripts/build
+
+lint: ## Run the style and layer tests alone
+	@scripts/test tests/style
+
+unit: ## Run the tests that need no root
+	@scripts/test tests/unit
+
+format: ## Put every file into the one format
+	@scripts/setup --test
+	@.venv/bin/python3 -m ruff format -q .
+	@.venv/bin/python3 -m ruff check -q --fix .
+	@find runtime tests bench -name '*.[ch]' -exec clang-format -i {} +
+
+install: ## Install for an engine to use (PREFIX=/usr/local, DESTDIR=)
+	@scripts/install
+
+uninstall: ## Remove what install made
+	@scripts/uninstall
+
+clean: ## Remove the build and the virtual environment
+	@rm -rf build .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis

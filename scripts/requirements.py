@@ -1,0 +1,15 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Prints the Python packages that pyproject.toml asks for, one a line: to build, run and (--test) test."""
+
+from __future__ import annotations
+
+import sys
+import tomllib
+from pathlib import Path
+
+with (Path(__file__).parent.parent / "pyproject.toml").open("rb") as file:
+    settings = tomllib.load(file)
+wanted = settings["build-system"]["requires"] + settings["project"]["dependencies"]
+if "--test" in sys.argv[1:]:
+    wanted += settings["project"]["optional-dependencies"]["test"]
+print("\n".join(wanted))

@@ -1,0 +1,130 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a test may need of the machine, how that is found out, and whether lacking it is an excuse.
+
+    @needs("root", "cgroup_v2")
+    def test_limits() -> None: ...
+
+A test whose needs are not met is skipped with the reason. With PYRUN_MUST_RUN=1, as on CI, that is
+a failure, unless the machine itself cannot provide it: a kernel has one cgroup layout, but a
+missing package can be installed and a test can be run as root. Any other skip fails there too.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple, NoReturn
+
+import pytest
+
+MUST_RUN = os.environ.get("PYRUN_MUST_RUN", "") not in ("", "0")
+EXCUSED = "this machine: "  # how the reason of an excused skip begins
+CGROUP = Path("/sys/fs/cgroup")
+
+
+class Ability(NamedTuple):
+    """`lacks` says what is missing, "" when nothing is; `excused`: nobody can install it."""
+
+    lacks: Callable[[], str]
+    excused: bool
+
+
+def _program(*names: str) -> Ability:
+    """Any one of these programs. They come with scripts/setup --test, so lacking them is no excuse."""
+
+    def lacks() -> str:
+        path = os.environ.get("PATH", "") + ":/usr/sbin:/sbin"
+        return "" if any(shutil.which(name, path=path) for name in names) else f"no {names[0]}"
+
+    return Ability(lacks, excused=False)
+
+
+def _root() -> str:
+    return "" if os.geteuid() == 0 else "not run as root"
+
+
+def _userns() -> str:
+    """Whether an ordinary user may make a user namespace here (as root: whether anybody may)."""
+    done = subprocess.run(["unshare", "--user", "true"], capture_output=True, text=True)
+    return "" if done.returncode == 0 else f"no user namespaces: {done.stderr.strip()}"
+
+
+def _cgroup_layout(wanted: str) -> Callable[[], str]:
+    def lacks() -> str:
+        if (CGROUP / "cgroup.controllers").exists():
+            found = "cgroup_v2"
+        elif (CGROUP / "unified/cgroup.procs").exists():
+            found = "cgroup_hybrid"
+        else:
+            found = "cgroup_v1"
+        return "" if found == wanted else f"its cgroups are {found}"
+
+    return lacks
+
+
+def _cgroup_v1_controllers() -> str:
+    """Controllers in hierarchies of version 1: of a pure v1 machine or a hybrid one."""
+    return "" if (CGROUP / "memory/cgroup.procs").exists() else "no cgroup v1 controllers"
+
+
+def _systemd() -> str:
+    return "" if Path("/run/systemd/system").is_dir() else "not booted with systemd"
+
+
+def _kvm() -> str:
+    return "" if os.access("/dev/kvm", os.R_OK | os.W_OK) else "no /dev/kvm"
+
+
+ABILITIES: dict[str, Ability] = {
+    "root": Ability(_root, excused=False),
+    "userns": Ability(_userns, excused=True),
+    "cgroup_v2": Ability(_cgroup_layout("cgroup_v2"), excused=True),
+    "cgroup_v1": Ability(_cgroup_layout("cgroup_v1"), excused=True),
+    "cgroup_hybrid": Ability(_cgroup_layout("cgroup_hybrid"), excused=True),
+    "cgroup_v1_controllers": Ability(_cgroup_v1_controllers, excused=True),
+    "systemd": Ability(_systemd, excused=True),
+    "kvm": Ability(_kvm, excused=True),
+    "busybox": _program("busybox"),
+    "cc": _program("cc", "gcc", "clang"),
+    "clang": _program("clang"),
+    "clang-format": _program("clang-format"),
+    "clang-tidy": _program("clang-tidy"),
+    "crun": _program("crun"),
+    "ip": _program("ip"),
+    "newuidmap": _program("newuidmap"),
+    "runc": _program("runc"),
+    "shellcheck": _program("shellcheck"),
+    "strace": _program("strace"),
+}
+
+
+@functools.cache
+def lacking(ability: str) -> str:
+    """What is missing for this ability, "" when nothing is. Found out once a run."""
+    return ABILITIES[ability].lacks()
+
+
+def needs(*abilities: str) -> pytest.MarkDecorator:
+    """Marks a test, a class or (as `pytestmark`) a module with what it needs of the machine."""
+    unknown = [ability for ability in abilities if ability not in ABILITIES]
+    if unknown:
+        raise ValueError(f"needs: no such ability: {', '.join(unknown)}")
+    return pytest.mark.needs(*abilities)
+
+
+def excuse(reason: str) -> NoReturn:
+    """Skips the running test because of what this machine is: allowed under PYRUN_MUST_RUN too."""
+    pytest.skip(EXCUSED + reason)
+
+
+def check(abilities: tuple[str, ...]) -> None:
+    """Skips the running test when one of the abilities is lacking, or fails it where it must run."""
+    for ability in abilities:
+        if missing := lacking(ability):
+            if ABILITIES[ability].excused:
+                excuse(missing)
+            pytest.skip(missing)  # conftest.py makes a failure of it where tests must run
