@@ -44,7 +44,7 @@ def literal(node: Any, where: str) -> str:
     unknown = set(node) - KEYWORDS - TEXTS
     if unknown:
         raise SystemExit(f"{where}: the checker does not know {', '.join(sorted(unknown))}")
-    if node.get("type") not in TYPES:
+    if not isinstance(node.get("type"), str) or node["type"] not in TYPES:
         raise SystemExit(f"{where}: every node needs one type of {', '.join(sorted(TYPES))}")
     parts = []
     for keyword, value in node.items():

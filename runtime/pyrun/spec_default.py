@@ -98,10 +98,13 @@ def _linux() -> Config:
 def _rootless(config: Config, uid: int, gid: int) -> Config:
     linux = config["linux"]
     del linux["resources"]  # no cgroup to write to
-    linux["uidMappings"] = [{"containerID": 0, "hostID": uid, "size": 1}]
-    linux["gidMappings"] = [{"containerID": 0, "hostID": gid, "size": 1}]
     # The network stays the host's: nobody could connect a new one.
     linux["namespaces"] = [{"type": kind} for kind in ("pid", "ipc", "uts", "mount", "user")]
+    maps = {
+        "uidMappings": [{"containerID": 0, "hostID": uid, "size": 1}],
+        "gidMappings": [{"containerID": 0, "hostID": gid, "size": 1}],
+    }
+    config["linux"] = {**maps, **linux}
     for mount in config["mounts"]:
         if mount["destination"] == "/dev/pts":
             mount["options"].remove("gid=5")  # a group outside the map

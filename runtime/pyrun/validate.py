@@ -1,0 +1,162 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Everything that is wrong or odd about a config at once, for a person: the slow path.
+
+The shape is judged by jsonschema, a judge independent of the checker that runs at every create;
+both have their words from pyrun.schema_check.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+
+from jsonschema import Draft7Validator
+
+from pyrun import _schema, jsonscan, schema_check
+from pyrun.compile import checks
+from pyrun.config import NAME
+from pyrun.schema_check import step
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from jsonschema import ValidationError
+
+    from pyrun.types import Config, Problem, Schema
+
+CAPABILITIES = (
+    "CAP_CHOWN",
+    "CAP_DAC_OVERRIDE",
+    "CAP_DAC_READ_SEARCH",
+    "CAP_FOWNER",
+    "CAP_FSETID",
+    "CAP_KILL",
+    "CAP_SETGID",
+    "CAP_SETUID",
+    "CAP_SETPCAP",
+    "CAP_LINUX_IMMUTABLE",
+    "CAP_NET_BIND_SERVICE",
+    "CAP_NET_BROADCAST",
+    "CAP_NET_ADMIN",
+    "CAP_NET_RAW",
+    "CAP_IPC_LOCK",
+    "CAP_IPC_OWNER",
+    "CAP_SYS_MODULE",
+    "CAP_SYS_RAWIO",
+    "CAP_SYS_CHROOT",
+    "CAP_SYS_PTRACE",
+    "CAP_SYS_PACCT",
+    "CAP_SYS_ADMIN",
+    "CAP_SYS_BOOT",
+    "CAP_SYS_NICE",
+    "CAP_SYS_RESOURCE",
+    "CAP_SYS_TIME",
+    "CAP_SYS_TTY_CONFIG",
+    "CAP_MKNOD",
+    "CAP_LEASE",
+    "CAP_AUDIT_WRITE",
+    "CAP_AUDIT_CONTROL",
+    "CAP_SETFCAP",
+    "CAP_MAC_OVERRIDE",
+    "CAP_MAC_ADMIN",
+    "CAP_SYSLOG",
+    "CAP_WAKE_ALARM",
+    "CAP_BLOCK_SUSPEND",
+    "CAP_AUDIT_READ",
+    "CAP_PERFMON",
+    "CAP_BPF",
+    "CAP_CHECKPOINT_RESTORE",
+)
+CAPABILITY_SETS = ("bounding", "effective", "inheritable", "permitted", "ambient")
+
+
+def full_report(data: bytes, what: str = NAME) -> list[Problem]:
+    """All problems of the text of a config, as (JSON pointer, what is expected and what is there).
+
+    Raises Error when the text is no JSON that pyrun reads: there is nothing to point at.
+    """
+    value = jsonscan.loads(data, what, drop_null=True)
+    return [*shape_problems(value), *rule_problems(value)]
+
+
+def shape_problems(value: object, schema: Schema | None = None) -> list[Problem]:
+    """What jsonschema finds, in the words of pyrun.schema_check."""
+    validator = Draft7Validator(_schema.CONFIG if schema is None else schema)
+    # One sentence describes all that a node asks for, so two broken keywords make one problem.
+    return list(dict.fromkeys(_problem(error) for error in validator.iter_errors(value)))
+
+
+def rule_problems(value: object) -> list[Problem]:
+    """The broken rules between fields; a rule that trips over a broken shape stays silent."""
+    found: list[Problem] = []
+    if isinstance(value, dict):
+        for rule in checks.CHECKS:
+            try:
+                found += rule(value)
+            except (AttributeError, KeyError, TypeError, ValueError):
+                continue  # the shape of its field is in the report already
+    return found
+
+
+def notices(config: object, bundle: str) -> list[Problem]:
+    """What is allowed and yet likely a mistake, as (JSON pointer, message)."""
+    if not isinstance(config, dict):
+        return []
+    found = list(_unknown_names(config, _schema.CONFIG, ""))
+    found += _unknown_capabilities(config)
+    found += _rootfs(config, bundle)
+    return found
+
+
+def _problem(error: ValidationError) -> Problem:
+    assert isinstance(error.schema, dict)
+    pointer = "".join(step(name) for name in error.absolute_path)
+    if error.validator == "required":
+        # jsonschema reports each missing name on its own, and names it in its message alone.
+        names: tuple[str, ...] = error.schema["required"]
+        name = next(name for name in names if error.message.startswith(repr(name)))
+        below, text = schema_check.missing(name)
+        return pointer + below, text
+    return pointer, schema_check.complaint(error.instance, error.schema)
+
+
+def _unknown_names(value: object, node: Schema, at: str) -> Iterator[Problem]:
+    """Members that no schema knows: extensions, or names mistyped. Free-form objects have none."""
+    if isinstance(value, list):
+        for index, item in enumerate(value):
+            yield from _unknown_names(item, node.get("items", {}), at + step(index))
+    elif isinstance(value, dict):
+        known = node.get("properties", {})
+        other = node.get("additionalProperties")
+        for name, member in value.items():
+            child = known.get(name, other)
+            if child is not None:
+                yield from _unknown_names(member, child, at + step(name))
+            elif known:
+                near = difflib.get_close_matches(name, known, 1)
+                near += [word for word in known if name.startswith(word)]
+                meant = f": did you mean {near[0]}?" if near else ""
+                yield at + step(name), f"is unknown and ignored{meant}"
+
+
+def _unknown_capabilities(config: Config) -> Iterator[Problem]:
+    try:
+        for kind in CAPABILITY_SETS:
+            names = config.get("process", {}).get("capabilities", {}).get(kind, ())
+            for index, name in enumerate(names):
+                if name not in CAPABILITIES:
+                    at = f"/process/capabilities/{kind}/{index}"
+                    yield at, f"no such capability, so it is ignored: {schema_check.shown(name)}"
+    except (AttributeError, TypeError):
+        return  # a broken shape, which the report has
+
+
+def _rootfs(config: Config, bundle: str) -> Iterator[Problem]:
+    try:
+        path = os.path.join(bundle, config["root"]["path"])
+    except (KeyError, TypeError):
+        return
+    if not os.path.isdir(path):
+        why = "is not a directory" if os.path.exists(path) else "does not exist"
+        yield "/root/path", f"{path} {why}"
