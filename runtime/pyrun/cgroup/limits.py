@@ -16,6 +16,7 @@ HINTS = {
     ("memory", errno.EBUSY): "the cgroup uses more than that already",
     ("memory", errno.EINVAL): "limit must not be greater than swap, which is memory and swap",
     ("cpuset", errno.EINVAL): "the parent cgroup, or this host, does not have these numbers",
+    ("cpuset", errno.ERANGE): "this kernel has no such number",
     ("cpuset", errno.EACCES): "the parent cgroup does not have these numbers",
     ("cpuset", errno.ENOSPC): "the cgroup would be left without a CPU or memory node",
     ("cpu", errno.EINVAL): "the parent cgroup allows less, or the value is out of range",

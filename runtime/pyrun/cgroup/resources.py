@@ -226,7 +226,9 @@ def _memory_v1(memory: dict[str, Any]) -> list[Write]:
             _write(f"{base}/swap", "memory", "memory.memsw.limit_in_bytes", swap, swap < 0)
         )
     elif limit == -1:
-        found.append(_write(f"{base}/limit", "memory", "memory.memsw.limit_in_bytes", -1, True))
+        found.append(
+            _write(f"{base}/limit", "memory", "memory.memsw.limit_in_bytes", -1, optional=True)
+        )
     if memory.get("reservation"):
         value = memory["reservation"]
         found.append(_write(f"{base}/reservation", "memory", "memory.soft_limit_in_bytes", value))

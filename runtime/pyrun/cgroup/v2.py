@@ -53,15 +53,27 @@ def enable_controllers(mount: str, path: str) -> dict[str, str]:
     directory = mount
     for name in path[len(mount) :].strip("/").split("/"):
         file = f"{directory}/cgroup.subtree_control"
-        for controller in sorted(wanted - set(_words(file))):
-            # One by one: a write of several is refused whole if one of them is.
-            try:
-                cgroupfs.write(file, f"+{controller}")
-            except OSError as error:
-                failures[controller] = f"write +{controller} to {file}: {reason(error.errno or 0)}"
-                wanted.discard(controller)
+        refused = _pass_on(file, sorted(wanted - set(_words(file))))
+        wanted -= set(refused)
+        failures.update(refused)
         directory = f"{directory}/{name}"
     return failures
+
+
+def _pass_on(file: str, missing: list[str]) -> dict[str, str]:
+    """Enable controllers in one cgroup.subtree_control; {controller: what the kernel said}."""
+    try:
+        if missing:
+            cgroupfs.write(file, " ".join(f"+{controller}" for controller in missing))
+        return {}
+    except OSError as error:
+        if len(missing) == 1:
+            return {missing[0]: f"write +{missing[0]} to {file}: {reason(error.errno or 0)}"}
+    # The write is refused whole when the kernel refuses one of them: find out which.
+    refused: dict[str, str] = {}
+    for controller in missing:
+        refused.update(_pass_on(file, [controller]))
+    return refused
 
 
 def _check_type(path: str, found: list[resources.Write]) -> None:

@@ -1,10 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 from typing import Any
 
-ffi: Any
+class _Lib:
+    def pyrun_bpf_prog_load(self, insns: bytes, count: int, fd: Any) -> int: ...
+    def pyrun_bpf_prog_attach(self, fd: int, cgroup: int) -> int: ...
 
-class lib:
-    @staticmethod
-    def pyrun_bpf_prog_load(insns: bytes, count: int, fd: Any) -> int: ...
-    @staticmethod
-    def pyrun_bpf_prog_attach(fd: int, cgroup: int) -> int: ...
+ffi: Any
+lib: _Lib
