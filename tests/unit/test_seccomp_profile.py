@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from pyrun.compile import seccomp, seccomp_enosys
 from pyrun.errors import ConfigError, Error
 
@@ -150,8 +151,8 @@ AT = "/linux/seccomp/syscalls/0"
         ({"defaultAction": "SCMP_ACT_NO"}, "/linux/seccomp/defaultAction", "'SCMP_ACT_NO'"),
         ({"defaultAction": ["x"]}, "/linux/seccomp/defaultAction", "unknown seccomp action"),
         ({"defaultAction": "SCMP_ACT_NOTIFY"}, "/linux/seccomp/defaultAction", "cannot be the"),
-        ({"defaultErrnoRet": 4096}, "/linux/seccomp/defaultErrnoRet", "from 0 to 4095"),
-        ({"defaultErrnoRet": -1}, "/linux/seccomp/defaultErrnoRet", "from 0 to 4095"),
+        ({"defaultErrnoRet": 4095}, "/linux/seccomp/defaultErrnoRet", "from 0 to 4094"),
+        ({"defaultErrnoRet": -1}, "/linux/seccomp/defaultErrnoRet", "from 0 to 4094"),
         ({"defaultErrnoRet": True}, "/linux/seccomp/defaultErrnoRet", "an integer"),
         ({"architectures": ["SCMP_ARCH_Z80"]}, "/linux/seccomp/architectures/0", "Z80"),
         ({"architectures": ["x86_64"]}, "/linux/seccomp/architectures/0", "unknown"),

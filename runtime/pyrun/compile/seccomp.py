@@ -35,8 +35,8 @@ ACTIONS = {
     "SCMP_ACT_LOG": LOG,
     "SCMP_ACT_NOTIFY": NOTIFY,
 }
-# Which actions carry a number, and its greatest value: the kernel cuts an errno at MAX_ERRNO.
-LARGEST_DATA = {ERRNO: 4095, TRACE: 0xFFFF}
+# Which actions carry a number, and its greatest value: libseccomp wants errnos below MAX_ERRNO.
+LARGEST_DATA = {ERRNO: 4094, TRACE: 0xFFFF}
 EPERM = 1
 
 OPERATORS = ("NE", "LT", "LE", "EQ", "GE", "GT", "MASKED_EQ")

@@ -1,0 +1,315 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The BPF of a profile, run call by call in a simulator, and once by the kernel."""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import itertools
+import os
+import struct
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import bpf_simulator as bpf
+import seccomp_reference as reference
+from pyrun import seccomp as programs
+from pyrun.compile import seccomp, seccomp_enosys
+from pyrun.errors import Error
+from pyrun.kernel import libseccomp
+
+NATIVE = reference.NATIVE
+AUDIT = sorted({audit for _, audit, _ in reference.ARCHS.values()})
+NARROW = [reference.ARCHS["x86"][1], reference.ARCHS["arm"][1]]
+STRANGE = [*range(460, 520, 7), 1023, 0x3FFFFFFF, 0x40000000 + 700, 0x7FFFFFFF, 0xFFFFFFFF]
+SOCKETS = "socket bind connect listen accept getsockname getpeername send recv shutdown setsockopt"
+SOCKETS += " getsockopt"
+PREFIXES = ("sem", "msg", "shm", *SOCKETS.split())
+MULTIPLEXED = {name for name in reference.TABLES[NATIVE] if name.startswith(PREFIXES)}
+NAMES = sorted(set(reference.TABLES[NATIVE]) - MULTIPLEXED)
+
+
+def compiled(config: dict[str, Any]) -> list[bpf.Instruction]:
+    profile = seccomp.profile(config, NATIVE)
+    assert profile is not None
+    return bpf.decode(programs.program(profile, ""))
+
+
+def numbers(config: dict[str, Any], audit: int) -> list[int]:
+    """Every number of the ABIs of an architecture, and some that no ABI has."""
+    found: set[int | None] = set(STRANGE)
+    for abi, table in reference.TABLES.items():
+        if reference.ARCHS[abi][1] == audit:
+            known: set[int | None] = set(table.values())
+            if abi == "x86":
+                named = {name for rule in config["syscalls"] for name in rule["names"]}
+                for name in named & MULTIPLEXED:
+                    known -= {table.get(name), reference.SOCKETCALL, reference.IPC}
+            found |= known
+    return sorted(number for number in found if number is not None)
+
+
+def corners(config: dict[str, Any]) -> dict[str, list[tuple[int, ...]]]:
+    """Arguments around the values of the conditions on each name."""
+    found: dict[str, list[tuple[int, ...]]] = {}
+    for rule in config["syscalls"]:
+        spots: list[set[int]] = [{0} for _ in range(6)]
+        for condition in rule.get("args", []):
+            value, second = condition["value"], condition.get("valueTwo", 0)
+            around = {value, value + 1, value - 1, value ^ 1 << 32, value ^ 1 << 31, second}
+            around |= {second | ~value, ~value, 2**64 - 1, 2**63, second ^ 1 << 40}
+            spots[condition["index"]] |= {number % 2**64 for number in around}
+        picks = list(itertools.islice(itertools.product(*map(sorted, spots)), 400))
+        for name in rule["names"]:
+            found.setdefault(name, []).extend(picks)
+    return found
+
+
+def check(config: dict[str, Any], code: list[bpf.Instruction]) -> None:
+    zero = (0,) * 6
+    points = corners(config)
+    for audit in AUDIT:
+        by_number: dict[int, list[tuple[int, ...]]] = {}
+        for abi, table in reference.TABLES.items():
+            if reference.ARCHS[abi][1] == audit:
+                for name in points.keys() & table.keys():
+                    by_number.setdefault(table[name], []).extend(points[name])
+        for number in numbers(config, audit):
+            # A 32-bit machine has no upper halves.
+            ones = 2**32 - 1 if audit in NARROW else 2**64 - 1
+            for wide in {zero, *by_number.get(number, [])}:
+                args = tuple(arg & ones for arg in wide)
+                expected = reference.answer(config, audit, number, args)
+                got = bpf.run(code, audit, number, args)
+                assert got == expected, (hex(audit), number, [hex(arg) for arg in args])
+
+
+def allow(*names: str, **more: Any) -> dict[str, Any]:
+    return {"names": list(names), "action": "SCMP_ACT_ALLOW", **more}
+
+
+def when(index: int, op: str, value: int, second: int = 0) -> dict[str, Any]:
+    return {"index": index, "op": f"SCMP_CMP_{op}", "value": value, "valueTwo": second}
+
+
+def engine_profile() -> dict[str, Any]:
+    """A profile of the size and the kinds of rules that container engines send."""
+    kept = ("clone", "clone3", "personality", "ptrace", "mount", "umount2", "bpf", "kexec_load")
+    names = [name for name in sorted(reference.TABLES[NATIVE]) if name not in kept]
+    return {
+        "defaultAction": "SCMP_ACT_ERRNO",
+        "defaultErrnoRet": errno.EPERM,
+        "architectures": [f"SCMP_ARCH_{name.upper()}" for name in (NATIVE, *reference.FOREIGN)],
+        "syscalls": [
+            allow(*names, "a_call_of_the_future"),
+            *(allow("personality", args=[when(0, "EQ", value)]) for value in (0, 8, 0x20000)),
+            allow("personality", args=[when(0, "EQ", 0xFFFFFFFF)]),
+            allow("clone", args=[when(0, "MASKED_EQ", 0x7E020000, 0)]),
+            {"names": ["clone3"], "action": "SCMP_ACT_ERRNO", "errnoRet": errno.ENOSYS},
+            allow("ptrace", args=[when(0, "NE", 4), when(1, "GT", 2**33)]),
+        ],
+    }
+
+
+def test_a_profile_as_engines_send_it() -> None:
+    config = engine_profile()
+    assert sum(len(rule["names"]) for rule in config["syscalls"]) > 300
+    check(config, compiled(config))
+
+
+def test_a_long_profile_is_searched_as_a_tree() -> None:
+    code = compiled(engine_profile())
+    longest = 0
+    for number in reference.TABLES[NATIVE].values():
+        steps = _steps(code, reference.ARCHS[NATIVE][1], number)
+        longest = max(longest, steps)
+    assert longest < 60
+
+
+def _steps(code: list[bpf.Instruction], audit: int, number: int) -> int:
+    class Counted(list[bpf.Instruction]):
+        reads = 0
+
+        def __getitem__(self, at: Any) -> Any:
+            self.reads += 1
+            return super().__getitem__(at)
+
+    counted = Counted(code)
+    bpf.run(counted, audit, number)
+    return counted.reads
+
+
+OPERATORS = st.sampled_from(["NE", "LT", "LE", "EQ", "GE", "GT", "MASKED_EQ"])
+VALUES = st.integers(0, 2**64 - 1) | st.integers(0, 9) | st.sampled_from([2**32 - 1, 2**32, 2**63])
+
+
+@st.composite
+def conditions(draw: st.DrawFn) -> list[dict[str, Any]]:
+    found = []
+    for index in draw(st.lists(st.integers(0, 5), min_size=1, max_size=3, unique=True)):
+        op, value = draw(OPERATORS), draw(VALUES)
+        # A masked comparison that can't hold, or always does, is a mistake of the profile.
+        second = draw(VALUES) & value if op == "MASKED_EQ" else 0
+        found.append(when(index, op, value, second))
+    return found
+
+
+Alternatives = st.SearchStrategy[list[list[dict[str, Any]]]]
+NO_CONDITION: Alternatives = st.just([[]])
+# Rules of one call that compare the same argument otherwise than for equality are no part of
+# this: libseccomp 2.5 merges some of them wrongly.
+ONE_OF_SOME_VALUES: Alternatives = st.builds(
+    lambda index, values: [[when(index, "EQ", value)] for value in values],
+    st.integers(0, 5),
+    st.lists(VALUES, min_size=2, max_size=4, unique=True),
+)
+ACTIONS = st.sampled_from(sorted(reference.WORDS))
+DATA = st.none() | st.sampled_from([0, 1, 38, 4094])
+
+
+@st.composite
+def configs(draw: st.DrawFn) -> dict[str, Any]:
+    """Profiles in which all rules of one system call have one action: else order matters."""
+    default = draw(ACTIONS)
+    config: dict[str, Any] = {"defaultAction": default, "syscalls": []}
+    if default in ("SCMP_ACT_ERRNO", "SCMP_ACT_TRACE") and (data := draw(DATA)) is not None:
+        config["defaultErrnoRet"] = data
+    chosen = draw(st.lists(st.sampled_from(reference.FOREIGN), unique=True))
+    config["architectures"] = [f"SCMP_ARCH_{name.upper()}" for name in chosen]
+    names = draw(st.lists(st.sampled_from([*NAMES, "unknown_call"]), unique=True, max_size=50))
+    while names:
+        group = [names.pop() for _ in range(min(len(names), draw(st.integers(1, 12))))]
+        rule: dict[str, Any] = {"names": group, "action": draw(ACTIONS)}
+        if rule["action"] in ("SCMP_ACT_ERRNO", "SCMP_ACT_TRACE"):
+            data = draw(DATA)
+            rule |= {} if data is None else {"errnoRet": data}
+        alternatives = draw(NO_CONDITION | ONE_OF_SOME_VALUES | conditions().map(lambda c: [c]))
+        config["syscalls"] += [rule | ({"args": args} if args else {}) for args in alternatives]
+    return config
+
+
+@settings(max_examples=60, deadline=None)
+@given(configs())
+def test_any_profile(config: dict[str, Any]) -> None:
+    check(config, compiled(config))
+
+
+def test_younger_calls_get_enosys() -> None:
+    code = compiled({"defaultAction": "SCMP_ACT_ERRNO", "syscalls": [allow("read", "execve")]})
+    audit = reference.ARCHS[NATIVE][1]
+    table = reference.TABLES[NATIVE]
+    assert bpf.run(code, audit, table["read"]) == seccomp.ALLOW
+    assert bpf.run(code, audit, table["close"]) == seccomp.ERRNO | errno.EPERM
+    highest = max(table["read"], table["execve"])
+    assert bpf.run(code, audit, highest + 1) == seccomp.ERRNO | errno.ENOSYS
+    assert bpf.run(code, audit, 0xFFFFFFFF) == seccomp.ERRNO | errno.ENOSYS
+    assert bpf.run(code, 0x12345678, highest + 1) == seccomp.KILL_THREAD
+
+
+def test_a_rule_equal_to_the_default_makes_its_calls_known() -> None:
+    denied = {"names": ["openat2"], "action": "SCMP_ACT_ERRNO"}
+    config = {"defaultAction": "SCMP_ACT_ERRNO", "syscalls": [allow("read"), denied]}
+    number = reference.TABLES[NATIVE]["openat2"]
+    audit = reference.ARCHS[NATIVE][1]
+    assert bpf.run(compiled(config), audit, number) == seccomp.ERRNO | errno.EPERM
+    assert bpf.run(compiled(config), audit, number + 1) == seccomp.ERRNO | errno.ENOSYS
+
+
+def test_the_stub_reaches_the_filter_over_many_architectures() -> None:
+    limits: seccomp_enosys.Limits = dict.fromkeys(range(1, 120), (100, None, ()))
+    limits[7] = (100, 0x40000000 + 50, ())
+    limits[8] = (None, 0x40000000 + 50, ())
+    limits[9] = (100, None, (0, 5))
+    rest = struct.pack("=HBBI", 0x06, 0, 0, seccomp.ALLOW)
+    code = bpf.decode(seccomp_enosys.stub(limits) + rest)
+    unknown = seccomp.ERRNO | errno.ENOSYS
+    for arch in range(1, 130):
+        for number in (0, 1, 5, 100, 101, 0x40000000, 0x40000032, 0x40000033, 0xFFFFFFFF):
+            expected = number > 100
+            if arch in (7, 8) and number >= 0x40000000:
+                expected = number > 0x40000032
+            elif arch == 8:
+                expected = False
+            if arch == 9 and number in (0, 5):
+                expected = True
+            word = unknown if expected and arch < 120 else seccomp.ALLOW
+            assert bpf.run(code, arch, number) == word, (arch, number)
+
+
+def test_without_names_nothing_is_too_young() -> None:
+    assert seccomp_enosys.stub({}) == b""
+    code = compiled({"defaultAction": "SCMP_ACT_ERRNO", "syscalls": [allow("no_such_call")]})
+    assert bpf.run(code, reference.ARCHS[NATIVE][1], 400) == seccomp.ERRNO | errno.EPERM
+
+
+@pytest.mark.parametrize("name", ["read\0", "read\udc80", "", "read ", "a" * 100000])
+def test_a_name_that_libseccomp_can_not_know_is_left_out(name: str) -> None:
+    code = compiled({"defaultAction": "SCMP_ACT_ERRNO", "syscalls": [allow(name)]})
+    number = reference.TABLES[NATIVE]["read"]
+    assert bpf.run(code, reference.ARCHS[NATIVE][1], number) == seccomp.ERRNO | errno.EPERM
+
+
+def test_an_architecture_that_this_libseccomp_lacks() -> None:
+    profile = seccomp.profile({"defaultAction": "SCMP_ACT_LOG"}, NATIVE)
+    assert profile is not None
+    profile["archs"].append("z80")
+    with pytest.raises(Error) as caught:
+        programs.program(profile, "")
+    assert caught.value.pointer == "/linux/seccomp/architectures"
+    assert libseccomp.version() in str(caught.value)
+
+
+def test_a_filter_that_is_too_long_for_the_kernel() -> None:
+    # No two conditions are equal: libseccomp would share their instructions.
+    pairs = enumerate(NAMES * 8)
+    rules = [allow(name, args=[when(0, "EQ", value)]) for value, name in pairs]
+    with pytest.raises(Error, match="the kernel takes 4096"):
+        compiled({"defaultAction": "SCMP_ACT_ERRNO", "syscalls": rules})
+
+
+def test_libseccomp_names_every_architecture_of_ours_the_same_way() -> None:
+    for name, (token, _, _) in reference.ARCHS.items():
+        assert name in seccomp.ARCHITECTURES
+        assert libseccomp.lib.seccomp_arch_resolve_name(name.encode()) == token
+    assert Path(libseccomp.path()).name.startswith("libseccomp.so")
+
+
+class Program(ctypes.Structure):
+    _fields_ = [("length", ctypes.c_ushort), ("code", ctypes.c_void_p)]
+
+
+def in_a_child_under(program: bytes, flags: int) -> list[int]:
+    """The errnos of getppid(2) and of a call that no kernel has, in a child under the filter."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    code = ctypes.create_string_buffer(program, len(program))
+    packed = Program(len(program) // 8, ctypes.addressof(code))
+    table = reference.TABLES[NATIVE]
+    reads, writes = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        found = []
+        libc.prctl(38, 1, 0, 0, 0)  # PR_SET_NO_NEW_PRIVS
+        if libc.syscall(table["seccomp"], 1, flags, ctypes.byref(packed)) == 0:
+            for number in (table["getppid"], 1000):
+                result = libc.syscall(number)
+                found.append(ctypes.get_errno() if result < 0 else 0)
+        os.write(writes, bytes(found))
+        os._exit(0)
+    os.close(writes)
+    found = list(os.read(reads, 10))
+    os.close(reads)
+    assert os.waitpid(pid, 0)[1] == 0
+    return found
+
+
+def test_the_kernel_takes_the_program() -> None:
+    names = sorted(set(reference.TABLES[NATIVE]) - {"getppid"})
+    config = {"defaultAction": "SCMP_ACT_ERRNO", "syscalls": [allow(*names)]}
+    profile = seccomp.profile(config, NATIVE)
+    assert profile is not None
+    errnos = in_a_child_under(programs.program(profile, ""), seccomp.flags(profile))
+    assert errnos == [errno.EPERM, errno.ENOSYS]
