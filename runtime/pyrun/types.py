@@ -20,3 +20,5 @@ Step: TypeAlias = tuple[str, Op]
 Steps: TypeAlias = Iterator[Step]
 # (JSON pointer, what is wrong there)
 Problem: TypeAlias = tuple[str, str]
+# One node of a JSON Schema whose $refs are resolved (pyrun._schema).
+Schema: TypeAlias = dict[str, Any]

@@ -1,0 +1,275 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Operations on paths, mounts and files. There is no mount(2) here and no path below the rootfs:
+ * a mount is a descriptor, and so is the place where it goes. */
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <linux/magic.h>
+#include <linux/mount.h>
+#include <linux/openat2.h>
+#include <sched.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/statfs.h>
+#include <sys/syscall.h>
+#include <sys/sysmacros.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "executor.h"
+#include "paths.h"
+
+static int set_attributes(int fd, unsigned flags, const struct mount_attr *attributes)
+{
+    struct mount_attr copy = *attributes;
+    return (int)syscall(SYS_mount_setattr, fd, "", AT_EMPTY_PATH | flags, &copy, sizeof copy);
+}
+
+static int clone_tree(int directory, const char *path, unsigned flags)
+{
+    flags |= OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | (*path ? 0 : AT_EMPTY_PATH);
+    return (int)syscall(SYS_open_tree, directory, path, flags);
+}
+
+static int attach(int mount, int target)
+{
+    return (int)syscall(SYS_move_mount, mount, "", target, "",
+                        MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH);
+}
+
+/* Closes without touching errno, and hands the result on. */
+static int closing(int fd, int result)
+{
+    int saved = errno;
+    close(fd);
+    errno = saved;
+    return result;
+}
+
+int op_open_host(const uint64_t *arg)
+{
+    return fill(arg[2], open(str(arg[0]), (int)arg[1] | O_CLOEXEC));
+}
+
+int op_open_in_root(const uint64_t *arg)
+{
+    return fill(arg[4], open_below(slot[arg[0]], str(arg[1]), arg[2], arg[3]));
+}
+
+int op_make_in_root(const uint64_t *arg)
+{
+    return fill(arg[4], make_below(slot[arg[0]], str(arg[1]), (mode_t)arg[2], arg[3]));
+}
+
+int op_close_slot(const uint64_t *arg)
+{
+    int fd = slot[arg[0]];
+    slot[arg[0]] = -1;
+    return close(fd);
+}
+
+int op_fchdir(const uint64_t *arg)
+{
+    return fchdir(slot[arg[0]]);
+}
+
+int op_open_tree(const uint64_t *arg)
+{
+    return fill(arg[3], clone_tree(slot[arg[0]], str(arg[1]), (unsigned)arg[2]));
+}
+
+int op_fsopen(const uint64_t *arg)
+{
+    return fill(arg[1], (int)syscall(SYS_fsopen, str(arg[0]), FSOPEN_CLOEXEC));
+}
+
+/* A procfs shows the pid namespace of whoever opened it. The one to show is joined by a child that
+ * shares our descriptors, lives for this one call, and can't be traced (we are not dumpable). */
+int op_fsopen_proc(const uint64_t *arg)
+{
+    if (setns(slot[arg[0]], CLONE_NEWPID) < 0)
+        return -1;
+    int fds[2];
+    if (pipe2(fds, O_CLOEXEC) < 0)
+        return -1;
+    struct {
+        int fd, number;
+    } result = {-1, EIO};
+    long pid = syscall(SYS_clone, CLONE_FILES | SIGCHLD, NULL, NULL, NULL, NULL);
+    if (pid == 0) {
+        result.fd = (int)syscall(SYS_fsopen, "proc", FSOPEN_CLOEXEC);
+        result.number = errno;
+        _exit(write(fds[1], &result, sizeof result) != (ssize_t)sizeof result);
+    }
+    if (pid > 0 && (waitpid((pid_t)pid, NULL, 0) != pid ||
+                    read(fds[0], &result, sizeof result) != (ssize_t)sizeof result))
+        result.number = EIO;
+    else if (pid < 0)
+        result.number = errno;
+    close(fds[0]);
+    close(fds[1]);
+    errno = result.number;
+    return fill(arg[1], result.fd);
+}
+
+int op_fsconfig(const uint64_t *arg)
+{
+    const char *value = str(arg[2]);
+    unsigned command = value ? FSCONFIG_SET_STRING : FSCONFIG_SET_FLAG;
+    return (int)syscall(SYS_fsconfig, slot[arg[0]], command, str(arg[1]), value, 0);
+}
+
+int op_copy_mode(const uint64_t *arg)
+{
+    struct stat status;
+    if (fstat(slot[arg[1]], &status) < 0)
+        return -1;
+    char octal[5];
+    for (int i = 0; i < 4; i++)
+        octal[i] = (char)('0' + (status.st_mode >> (3 * (3 - i)) & 7));
+    octal[4] = 0;
+    return (int)syscall(SYS_fsconfig, slot[arg[0]], FSCONFIG_SET_STRING, "mode", octal, 0);
+}
+
+int op_fsmount(const uint64_t *arg)
+{
+    int context = slot[arg[0]];
+    slot[arg[0]] = -1;
+    if (syscall(SYS_fsconfig, context, FSCONFIG_CMD_CREATE, NULL, NULL, 0) < 0)
+        return closing(context, -1);
+    int fd = (int)syscall(SYS_fsmount, context, FSMOUNT_CLOEXEC, (unsigned)arg[1]);
+    return fill(arg[2], closing(context, fd));
+}
+
+int op_mount_setattr(const uint64_t *arg)
+{
+    struct mount_attr attributes = {
+        .attr_set = arg[2], .attr_clr = arg[3], .propagation = arg[4]};
+    return set_attributes(slot[arg[0]], (unsigned)arg[1], &attributes);
+}
+
+int op_move_mount(const uint64_t *arg)
+{
+    int target = slot[arg[1]];
+    slot[arg[1]] = -1;
+    return closing(target, attach(slot[arg[0]], target));
+}
+
+static int is_device(int fd, unsigned major_number, unsigned minor_number)
+{
+    struct stat status;
+    return fstat(fd, &status) == 0 && S_ISCHR(status.st_mode) &&
+           status.st_rdev == makedev(major_number, minor_number);
+}
+
+int op_check_device(const uint64_t *arg)
+{
+    if (is_device(slot[arg[0]], (unsigned)arg[1], (unsigned)arg[2]))
+        return 0;
+    errno = ENODEV;
+    return -1;
+}
+
+static int cover(int target, int source)
+{
+    int fd = clone_tree(source, "", 0);
+    return fd < 0 ? -1 : closing(fd, attach(fd, target));
+}
+
+int op_mask(const uint64_t *arg)
+{
+    struct stat status;
+    int target = open_below(slot[arg[0]], str(arg[1]), O_PATH, 0);
+    if (target < 0)
+        return errno == ENOENT || errno == ENOTDIR ? 0 : -1;
+    if (fstat(target, &status) < 0)
+        return closing(target, -1);
+    return closing(target, cover(target, slot[arg[S_ISDIR(status.st_mode) ? 3 : 2]]));
+}
+
+int op_make_readonly(const uint64_t *arg)
+{
+    struct mount_attr attributes = {.attr_set = MOUNT_ATTR_RDONLY};
+    int target = open_below(slot[arg[0]], str(arg[1]), O_PATH, 0);
+    if (target < 0)
+        return errno == ENOENT || errno == ENOTDIR ? 0 : -1;
+    int fd = clone_tree(target, "", AT_RECURSIVE);
+    if (fd < 0)
+        return closing(target, -1);
+    if (set_attributes(fd, 0, &attributes) < 0)
+        return closing(target, closing(fd, -1));
+    return closing(target, closing(fd, attach(fd, target)));
+}
+
+/* Both roots end up on "/", the old one on top: it is made a slave first, so that taking it away
+ * is not seen by the host. */
+int op_pivot_root(const uint64_t *arg)
+{
+    struct mount_attr slave = {.propagation = MS_SLAVE};
+    if (fchdir(slot[arg[0]]) < 0 || syscall(SYS_pivot_root, ".", ".") < 0)
+        return -1;
+    if (syscall(SYS_mount_setattr, AT_FDCWD, ".", AT_RECURSIVE, &slave, sizeof slave) < 0)
+        return -1;
+    if (umount2(".", MNT_DETACH) < 0)
+        return -1;
+    return chdir("/");
+}
+
+int op_move_root(const uint64_t *arg)
+{
+    if (fchdir(slot[arg[0]]) < 0)
+        return -1;
+    if (syscall(SYS_move_mount, AT_FDCWD, ".", AT_FDCWD, "/", 0) < 0)
+        return -1;
+    return chroot(".") < 0 ? -1 : chdir("/");
+}
+
+int op_chroot(const uint64_t *arg)
+{
+    if (fchdir(slot[arg[0]]) < 0 || chroot(".") < 0)
+        return -1;
+    return chdir("/");
+}
+
+int op_make_node(const uint64_t *arg)
+{
+    int directory = slot[arg[0]];
+    const char *name = str(arg[1]);
+    if (mknodat(directory, name, (mode_t)arg[2], (dev_t)arg[3]) < 0)
+        return errno == EEXIST ? 0 : -1;
+    if (!arg[4] && !arg[5])
+        return 0; /* made by root, with no umask: owner and mode are right */
+    return fchownat(directory, name, (uid_t)arg[4], (gid_t)arg[5], AT_SYMLINK_NOFOLLOW);
+}
+
+int op_symlinkat(const uint64_t *arg)
+{
+    return symlinkat(str(arg[0]), slot[arg[1]], str(arg[2]));
+}
+
+int op_unlinkat(const uint64_t *arg)
+{
+    return unlinkat(slot[arg[0]], str(arg[1]), 0);
+}
+
+int op_write_proc(const uint64_t *arg)
+{
+    struct statfs fs;
+    size_t length = strlen(str(arg[2]));
+    int fd = open_at(slot[arg[0]], str(arg[1]), O_WRONLY,
+                     RESOLVE_BENEATH | RESOLVE_NO_XDEV | RESOLVE_NO_SYMLINKS);
+    if (fd < 0)
+        return -1;
+    if (fstatfs(fd, &fs) < 0 || fs.f_type != PROC_SUPER_MAGIC) {
+        errno = EXDEV;
+        return closing(fd, -1);
+    }
+    ssize_t written = write(fd, str(arg[2]), length);
+    if (written >= 0 && (size_t)written != length) {
+        errno = EIO;
+        written = -1;
+    }
+    return closing(fd, written < 0 ? -1 : 0);
+}

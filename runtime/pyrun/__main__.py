@@ -1,0 +1,112 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Entry of every verb: parse, run the verb's module, and make one line of whatever went wrong."""
+
+from __future__ import annotations
+
+import errno
+import os
+import sys
+
+from pyrun import log
+from pyrun.cli import hot
+from pyrun.errors import GENERIC, Error, reason
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from pyrun.types import Options
+
+# What a shell reports of a process that this signal ended.
+INTERRUPTED = 128 + 2
+OUTPUT_CLOSED = 128 + 13
+
+
+def main(argv: list[str]) -> int:
+    """Runs one command line; `argv` begins with argv[0]. Returns the exit code, and never raises.
+
+    Standard output is flushed; the caller may end the process by os._exit().
+    """
+    # State, sockets and temporary files are private. Modes that others need are set explicitly, and
+    # hooks get the caller's umask back.
+    umask = os.umask(0o077)
+    verb = ""
+    try:
+        parsed = hot.parse(argv[1:]) or _slow("pyrun.cli.explain").explain(argv)
+        code = 0
+        if isinstance(parsed, int):
+            code = parsed
+        else:
+            verb, opts = parsed
+            code = _run(verb, {**opts, "umask": umask})
+        _flush()
+    except Error as error:
+        log.error(str(error))
+        return error.code
+    except KeyboardInterrupt:
+        log.error("interrupted")
+        return INTERRUPTED
+    except BaseException as error:  # noqa: BLE001 - the last resort: the user gets one line, always
+        return _unexpected(error, verb)
+    return code
+
+
+def finish(argv: list[str]) -> None:
+    """As main(), and ends the process at once: there is nothing to tidy in the interpreter."""
+    os._exit(main(argv))
+
+
+def _run(verb: str, opts: Options) -> int:
+    log.open_log(opts)
+    return int(_slow(f"pyrun.commands.{verb}").run(opts))
+
+
+def _slow(name: str) -> Any:
+    """A module by its name: loaded when the command line asks for it, and not before."""
+    __import__(name)
+    return sys.modules[name]
+
+
+def _flush() -> None:
+    """Writes what is left of standard output; a full disk must not pass for success."""
+    if sys.stdout is not None:
+        sys.stdout.flush()
+
+
+def _unexpected(error: BaseException, verb: str) -> int:
+    """Reports what no verb has foreseen."""
+    where = f"{verb}: " if verb else ""
+    if isinstance(error, OSError) and error.errno:
+        if error.errno == _output_error():
+            if error.errno == errno.EPIPE:
+                return OUTPUT_CLOSED  # `pyrun list | head`: nothing went wrong
+            where = "cannot write to standard output: "
+        elif error.filename:
+            where += f"{error.filename}: "
+        log.error(f"{where}{reason(error.errno)}")
+    elif isinstance(error, MemoryError):
+        log.error(f"{where}out of memory: {reason(errno.ENOMEM)}")
+    elif isinstance(error, RecursionError):
+        log.error(f"{where}the input is nested too deeply")
+    else:
+        name = type(error).__name__
+        hint = "" if log.debugging() else ": --debug shows where"
+        log.error(f"internal error: {name}: {error}{hint}")
+    if log.debugging():
+        _slow("pyrun.cli.trace").write(error)
+    return GENERIC
+
+
+def _output_error() -> int:
+    """The errno with which standard output fails, 0 when it does not: was it that, or a file or
+    socket of ours?
+    """
+    try:
+        _flush()
+    except OSError as error:
+        return error.errno or 0
+    return 0
+
+
+if __name__ == "__main__":
+    finish(sys.argv)

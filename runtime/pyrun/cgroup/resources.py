@@ -1,0 +1,375 @@
+# SPDX-License-Identifier: Apache-2.0
+"""linux.resources as values of control files, for v1 and v2: every conversion, pure.
+
+A write is (pointer, controller, choices, optional): `choices` are pairs (file, value) of which the
+first file that exists is written; `optional` says that none existing is no failure. The order of
+the list is the order in which the kernel accepts the values in a fresh cgroup. A value of 0, an
+empty string or an empty list means "unset" wherever engines send it for that.
+"""
+
+from __future__ import annotations
+
+from pyrun.errors import Error
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, TypeAlias
+
+    Write: TypeAlias = tuple[str, str, tuple[tuple[str, str], ...], bool]
+
+BASE = "/linux/resources"
+THROTTLES = (  # config field, file of v1, key in io.max of v2
+    ("throttleReadBpsDevice", "blkio.throttle.read_bps_device", "rbps"),
+    ("throttleWriteBpsDevice", "blkio.throttle.write_bps_device", "wbps"),
+    ("throttleReadIOPSDevice", "blkio.throttle.read_iops_device", "riops"),
+    ("throttleWriteIOPSDevice", "blkio.throttle.write_iops_device", "wiops"),
+)
+V1_ONLY = "this is a feature of cgroup v1 that v2 does not have"
+
+
+def writes(resources: dict[str, Any], unified: bool) -> list[Write]:
+    """The writes that set `resources` (without devices) on v2 (`unified`) or on v1.
+
+    `resources` is config.json's linux.resources; fields that the spec does not know are ignored, as
+    it asks. Raises Error, with the field, for a value that cannot be honoured.
+    """
+    return v2(resources) if unified else v1(resources)
+
+
+def v1(resources: dict[str, Any]) -> list[Write]:
+    """The writes for v1 hierarchies."""
+    found = _cpu_v1(resources.get("cpu") or {})
+    found += _memory_v1(resources.get("memory") or {})
+    found += _pids(resources.get("pids") or {})
+    found += _block_v1(resources.get("blockIO") or {})
+    found += _hugepages(
+        resources.get("hugepageLimits") or [], ("limit_in_bytes", "rsvd.limit_in_bytes")
+    )
+    network = resources.get("network") or {}
+    if network.get("classID"):
+        pointer = f"{BASE}/network/classID"
+        found.append(_write(pointer, "net_cls", "net_cls.classid", network["classID"]))
+    for index, item in enumerate(network.get("priorities") or []):
+        pointer = f"{BASE}/network/priorities/{index}"
+        value = f"{item['name']} {item['priority']}"
+        found.append(_write(pointer, "net_prio", "net_prio.ifpriomap", value))
+    found += _rdma(resources.get("rdma") or {})
+    if resources.get("unified"):
+        raise Error(
+            "this host has its controllers in cgroup v1, where `unified` has no meaning",
+            f"{BASE}/unified",
+            "use the fields memory, cpu, pids, …",
+        )
+    return found
+
+
+def v2(resources: dict[str, Any]) -> list[Write]:
+    """The writes for the unified hierarchy; `unified` comes last, so that it has the last word."""
+    found = _cpu_v2(resources.get("cpu") or {})
+    found += _memory_v2(resources.get("memory") or {})
+    found += _pids(resources.get("pids") or {})
+    found += _block_v2(resources.get("blockIO") or {})
+    found += _hugepages(resources.get("hugepageLimits") or [], ("max", "rsvd.max"))
+    network = resources.get("network") or {}
+    for field in ("classID", "priorities"):
+        if network.get(field):
+            raise Error(f"network {field}: {V1_ONLY}", f"{BASE}/network/{field}")
+    found += _rdma(resources.get("rdma") or {})
+    found += _unified(resources.get("unified") or {})
+    return found
+
+
+def cpu_weight(shares: int) -> int:
+    """cpu.shares (2…262144) as cpu.weight (1…10000), 0 as 0 (unset).
+
+    The curve is quadratic in log2: it maps the minimum, the default (1024 → 100) and the maximum
+    of one scale to those of the other, which the linear formula of old did not.
+    """
+    if shares == 0:
+        return 0
+    if shares <= 2:
+        return 1
+    if shares >= 262144:
+        return 10000
+    log = _log2(shares)
+    weight = 10 ** ((log * log + 125 * log) / 612 - 7 / 34)
+    return int(weight) + (weight > int(weight))
+
+
+def _log2(number: int) -> float:
+    # By repeated squaring: importing math costs more than this on the hot path.
+    whole = number.bit_length() - 1
+    rest, result, bit = number / (1 << whole), float(whole), 0.5
+    while bit > 1e-16:
+        rest *= rest
+        if rest >= 2:
+            rest /= 2
+            result += bit
+        bit /= 2
+    return result
+
+
+def io_weight(weight: int) -> int:
+    """blkio.weight (10…1000) as io.weight (1…10000), 0 as 0 (unset)."""
+    return 1 + (weight - 10) * 9999 // 990 if weight else 0
+
+
+def swap_max(swap: int, limit: int) -> str:
+    """The value of memory.swap.max for `swap` (memory + swap) and `limit`; "" leaves it alone."""
+    pointer = f"{BASE}/memory/swap"
+    if limit == -1 and swap == 0:
+        return "max"  # "unlimited memory" means unlimited swap too, as it does on v1
+    if swap <= 0:
+        return "max" if swap else ""
+    if limit == -1:
+        return str(swap)
+    _check_swap(swap, limit, pointer)
+    return str(swap - limit)
+
+
+def _check_swap(swap: int, limit: int, pointer: str) -> None:
+    if limit == 0:
+        raise Error(
+            "unable to set swap limit without memory limit", pointer, "set memory.limit as well"
+        )
+    if swap < limit:
+        raise Error(
+            f"memory+swap limit should be >= memory limit: {swap} < {limit}",
+            pointer,
+            "swap is the sum of memory and swap",
+        )
+
+
+def _write(
+    pointer: str, controller: str, file: str, value: object, optional: bool = False
+) -> Write:
+    return (pointer, controller, ((file, str(value)),), optional)
+
+
+def _cpu_v1(cpu: dict[str, Any]) -> list[Write]:
+    base = f"{BASE}/cpu"
+    found: list[Write] = []
+    shares = cpu.get("shares") or 0
+    if shares and not 2 <= shares <= 262144:
+        edge = "minimum allowed cpu-shares is 2" if shares < 2 else ""
+        raise Error(f"the {edge or 'maximum allowed cpu-shares is 262144'}", f"{base}/shares")
+    for field, file in (
+        ("shares", "cpu.shares"),
+        ("period", "cpu.cfs_period_us"),
+        ("quota", "cpu.cfs_quota_us"),
+        ("burst", "cpu.cfs_burst_us"),  # not more than the quota, so after it
+        ("realtimePeriod", "cpu.rt_period_us"),
+        ("realtimeRuntime", "cpu.rt_runtime_us"),
+        ("idle", "cpu.idle"),  # an idle group refuses a new cpu.shares, so last
+    ):
+        if cpu.get(field):
+            found.append(_write(f"{base}/{field}", "cpu", file, cpu[field]))
+    return found + _cpuset(cpu)
+
+
+def _cpu_v2(cpu: dict[str, Any]) -> list[Write]:
+    base = f"{BASE}/cpu"
+    found: list[Write] = []
+    for field in ("realtimeRuntime", "realtimePeriod"):
+        if cpu.get(field):
+            raise Error(f"cpu {field}: {V1_ONLY}", f"{base}/{field}")
+    weight = cpu_weight(cpu.get("shares") or 0)
+    if weight:
+        found.append(_write(f"{base}/shares", "cpu", "cpu.weight", weight))
+    quota, period = cpu.get("quota") or 0, cpu.get("period") or 0
+    if quota or period:
+        value = f"{quota if quota > 0 else 'max'} {period or 100000}"
+        pointer = f"{base}/{'quota' if quota else 'period'}"
+        found.append(_write(pointer, "cpu", "cpu.max", value))
+    if cpu.get("burst"):  # not more than the quota, so after it
+        found.append(_write(f"{base}/burst", "cpu", "cpu.max.burst", cpu["burst"]))
+    if cpu.get("idle"):  # an idle group refuses a new cpu.weight, so last
+        found.append(_write(f"{base}/idle", "cpu", "cpu.idle", cpu["idle"]))
+    return found + _cpuset(cpu)
+
+
+def _cpuset(cpu: dict[str, Any]) -> list[Write]:
+    return [
+        _write(f"{BASE}/cpu/{field}", "cpuset", f"cpuset.{field}", cpu[field])
+        for field in ("cpus", "mems")
+        if cpu.get(field)
+    ]
+
+
+def _check_memory(memory: dict[str, Any]) -> None:
+    for field in ("limit", "reservation", "swap"):
+        if (memory.get(field) or 0) < -1:
+            raise Error(
+                f"{memory[field]} is no amount of memory", f"{BASE}/memory/{field}", "-1 = no limit"
+            )
+    if memory.get("useHierarchy") is False:
+        raise Error(
+            "no kernel since 5.11 can account a cgroup without those below it",
+            f"{BASE}/memory/useHierarchy",
+            "leave it out",
+        )
+
+
+def _memory_v1(memory: dict[str, Any]) -> list[Write]:
+    # kernel and kernelTCP are "NOT RECOMMENDED" in the spec and gone from kernels and runtimes;
+    # checkBeforeUpdate is what the kernel does here in any case.
+    base = f"{BASE}/memory"
+    _check_memory(memory)
+    found: list[Write] = []
+    limit, swap = memory.get("limit") or 0, memory.get("swap") or 0
+    if swap > 0 and limit != -1:
+        _check_swap(swap, limit, f"{base}/swap")
+    if limit:  # before memsw: the kernel keeps limit <= memsw
+        found.append(_write(f"{base}/limit", "memory", "memory.limit_in_bytes", limit))
+    if swap:
+        found.append(
+            _write(f"{base}/swap", "memory", "memory.memsw.limit_in_bytes", swap, swap < 0)
+        )
+    elif limit == -1:
+        found.append(_write(f"{base}/limit", "memory", "memory.memsw.limit_in_bytes", -1, True))
+    if memory.get("reservation"):
+        value = memory["reservation"]
+        found.append(_write(f"{base}/reservation", "memory", "memory.soft_limit_in_bytes", value))
+    if memory.get("disableOOMKiller"):
+        found.append(_write(f"{base}/disableOOMKiller", "memory", "memory.oom_control", 1))
+    if memory.get("swappiness") is not None:
+        value = _swappiness(memory["swappiness"])
+        found.append(_write(f"{base}/swappiness", "memory", "memory.swappiness", value))
+    return found
+
+
+def _swappiness(value: int) -> int:
+    if not 0 <= value <= 100:
+        raise Error(
+            f"swappiness {value} is not in 0…100",
+            f"{BASE}/memory/swappiness",
+            "leave it out to inherit the host's",
+        )
+    return value
+
+
+def _memory_v2(memory: dict[str, Any]) -> list[Write]:
+    base = f"{BASE}/memory"
+    _check_memory(memory)
+    for field in ("disableOOMKiller", "swappiness"):
+        value = memory.get(field)
+        if value is not None and value is not False:
+            raise Error(f"memory {field}: {V1_ONLY}", f"{base}/{field}", "leave it out")
+    found: list[Write] = []
+    limit = memory.get("limit") or 0
+    swap = swap_max(memory.get("swap") or 0, limit)
+    if swap:  # without swap accounting, "no swap" and "any swap" are already true
+        pointer = f"{base}/{'swap' if memory.get('swap') else 'limit'}"
+        found.append(_write(pointer, "memory", "memory.swap.max", swap, swap in ("0", "max")))
+    if limit:
+        found.append(_write(f"{base}/limit", "memory", "memory.max", _or_max(limit)))
+    if memory.get("reservation"):
+        value = _or_max(memory["reservation"])
+        found.append(_write(f"{base}/reservation", "memory", "memory.low", value))
+    return found
+
+
+def _or_max(value: int) -> str:
+    return "max" if value < 0 else str(value)
+
+
+def _pids(pids: dict[str, Any]) -> list[Write]:
+    limit = pids.get("limit")
+    if limit is None:
+        return []
+    # 0 is a limit like any other (spec 1.3): no task but the init, and so the least that works.
+    value = "max" if limit < 0 else str(limit or 1)
+    return [_write(f"{BASE}/pids/limit", "pids", "pids.max", value)]
+
+
+def _block_v1(block: dict[str, Any]) -> list[Write]:
+    base = f"{BASE}/blockIO"
+    _refuse_leaf_weight(block)
+    found: list[Write] = []
+    if block.get("weight"):
+        value = str(block["weight"])
+        choices = (("blkio.weight", value), ("blkio.bfq.weight", value))
+        found.append((f"{base}/weight", "blkio", choices, False))
+    for index, item in enumerate(block.get("weightDevice") or []):
+        value = f"{item['major']}:{item['minor']} {item.get('weight') or 0}"
+        choices = (("blkio.weight_device", value), ("blkio.bfq.weight_device", value))
+        found.append((f"{base}/weightDevice/{index}", "blkio", choices, False))
+    for field, file, _ in THROTTLES:
+        for index, item in enumerate(block.get(field) or []):
+            value = f"{item['major']}:{item['minor']} {item['rate']}"
+            found.append(_write(f"{base}/{field}/{index}", "blkio", file, value))
+    return found
+
+
+def _block_v2(block: dict[str, Any]) -> list[Write]:
+    base = f"{BASE}/blockIO"
+    _refuse_leaf_weight(block)
+    found: list[Write] = []
+    weight = block.get("weight") or 0
+    if weight:
+        choices = (("io.bfq.weight", str(weight)), ("io.weight", str(io_weight(weight))))
+        found.append((f"{base}/weight", "io", choices, False))
+    for index, item in enumerate(block.get("weightDevice") or []):
+        device, weight = f"{item['major']}:{item['minor']}", item.get("weight") or 0
+        choices = (
+            ("io.bfq.weight", f"{device} {weight}"),
+            ("io.weight", f"{device} {io_weight(weight)}"),
+        )
+        found.append((f"{base}/weightDevice/{index}", "io", choices, False))
+    for field, _, key in THROTTLES:
+        for index, item in enumerate(block.get(field) or []):
+            value = f"{item['major']}:{item['minor']} {key}={item['rate']}"
+            found.append(_write(f"{base}/{field}/{index}", "io", "io.max", value))
+    return found
+
+
+def _refuse_leaf_weight(block: dict[str, Any]) -> None:
+    pointers = [f"{BASE}/blockIO/leafWeight"] if block.get("leafWeight") else []
+    for index, item in enumerate(block.get("weightDevice") or []):
+        if item.get("leafWeight"):
+            pointers.append(f"{BASE}/blockIO/weightDevice/{index}/leafWeight")
+    for pointer in pointers:
+        raise Error("leafWeight left the kernel with the CFQ scheduler (5.0)", pointer, "drop it")
+
+
+def _hugepages(limits: list[dict[str, Any]], suffixes: tuple[str, str]) -> list[Write]:
+    found: list[Write] = []
+    for index, item in enumerate(limits):
+        pointer, size = f"{BASE}/hugepageLimits/{index}", item["pageSize"]
+        if not size.isalnum():
+            raise Error(f'"{size}" is no size of a page', f"{pointer}/pageSize", "such as 2MB")
+        for suffix in suffixes:  # reservations are accounted since 5.7, where configured
+            file = f"hugetlb.{size}.{suffix}"
+            found.append(_write(pointer, "hugetlb", file, item["limit"], "rsvd" in suffix))
+    return found
+
+
+def _rdma(devices: dict[str, dict[str, Any]]) -> list[Write]:
+    found: list[Write] = []
+    for device, limits in devices.items():
+        words = [device]
+        for field, key in (("hcaHandles", "hca_handle"), ("hcaObjects", "hca_object")):
+            if limits.get(field) is not None:
+                words.append(f"{key}={limits[field]}")
+        found.append(_write(f"{BASE}/rdma/{_token(device)}", "rdma", "rdma.max", " ".join(words)))
+    return found
+
+
+def _unified(unified: dict[str, str]) -> list[Write]:
+    found: list[Write] = []
+    for file, text in unified.items():
+        pointer = f"{BASE}/unified/{_token(file)}"
+        # A file of this cgroup, never of another one (GHSA-5g49-rx9x-qfc6).
+        if "/" in file or "\0" in file or file.startswith(".") or "." not in file:
+            raise Error(f'"{file}" is no name of a cgroup file', pointer, "such as memory.high")
+        controller = file.partition(".")[0]
+        for line in text.split("\n"):
+            if line:
+                found.append(
+                    _write(pointer, "" if controller == "cgroup" else controller, file, line)
+                )
+    return found
+
+
+def _token(key: str) -> str:
+    return key.replace("~", "~0").replace("/", "~1")

@@ -1,0 +1,119 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Make a container's cgroup in v1 hierarchies, and in the v2 tree beside them on a hybrid host."""
+
+from __future__ import annotations
+
+import errno
+import os
+
+from pyrun.cgroup import cgroupfs, devices, limits, permission, resources
+from pyrun.errors import Error, from_os
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+ABSENT = "its cgroup v1 hierarchy is not mounted on this host (see /proc/cgroups)"
+
+
+def create(record: dict[str, Any], wanted: dict[str, Any], rules: devices.Policy) -> None:
+    """Make the directories and set the limits and device rules; `wanted` is linux.resources."""
+    found = resources.v1(wanted)
+    _make(record, found)
+    if not record["paths"]:
+        return
+    cpuset = record["paths"].get("cpuset")
+    if cpuset:
+        inherit_cpuset(cpuset)
+    _set_devices(record, rules)
+    limits.apply(found, record["paths"], ABSENT)
+
+
+def _make(record: dict[str, Any], found: list[resources.Write]) -> None:
+    planned = record["paths"]
+    # The record names only what is certainly ours, so that a `destroy` after a failure kills
+    # nobody in a cgroup that turned out to be another's.
+    ours = record["paths"] = {}
+    for path in dict.fromkeys(planned.values()):
+        controllers = [name for name, where in planned.items() if where == path]
+        try:
+            if not cgroupfs.make(path):
+                cgroupfs.refuse_used(path)
+        except OSError as error:
+            needed = [write[0] for write in found if write[1] in controllers]
+            permission.go_without(record, error, needed)
+        else:
+            ours.update(dict.fromkeys(controllers, path))
+
+
+def inherit_cpuset(path: str) -> None:
+    """Give a cpuset and its ancestors the parent's CPUs and memory nodes where they have none.
+
+    A new v1 cpuset is empty, and the kernel refuses a process (ENOSPC) until both are set.
+    """
+    for field in ("cpus", "mems"):
+        file = f"cpuset.{field}"
+        try:
+            _inherit(path, file)
+        except OSError as error:
+            raise from_os(error, f"copy {file} from the parent of {path}") from None
+
+
+def _inherit(path: str, file: str) -> str:
+    value = cgroupfs.read(f"{path}/{file}").strip()
+    if not value:
+        value = _inherit(os.path.dirname(path), file)
+        cgroupfs.write(f"{path}/{file}", value)
+    return value
+
+
+def _set_devices(record: dict[str, Any], rules: devices.Policy) -> None:
+    path = record["paths"].get("devices")
+    if path is None:
+        if "" in record["paths"]:
+            from pyrun.cgroup import devicefilter  # loads the bpf(2) binding: rarely needed on v1
+
+            devicefilter.set_policy(record, rules)
+        elif not (devices.allows_all(rules) or record["rootless"]):
+            raise Error(
+                "device rules cannot be enforced: the devices controller is not available",
+                devices.BASE,
+                ABSENT,
+            )
+        return
+    file = ""
+    batch: list[tuple[str, str]] = []
+    for pointer, name, line in devices.lines(rules):
+        if name != file:
+            _write_rules(record, f"{path}/{file}", batch)
+            file, batch = name, []
+        batch.append((pointer, line))
+    _write_rules(record, f"{path}/{file}", batch)
+
+
+def _write_rules(record: dict[str, Any], file: str, batch: list[tuple[str, str]]) -> None:
+    """Write rules to one file, opened once: there are a dozen for every container."""
+    if not batch:
+        return
+    pointer = line = ""
+    try:
+        fd = os.open(file, os.O_WRONLY)
+        try:
+            for pointer, line in batch:
+                _write_rule(fd, pointer, line)
+        finally:
+            os.close(fd)
+    except OSError as error:
+        if not permission.excuses_devices(record, error):
+            hint = "the parent cgroup does not allow it" if error.errno == errno.EPERM else ""
+            doing = f"write {line} to {file}"
+            raise from_os(error, doing, pointer or devices.BASE, hint) from None
+
+
+def _write_rule(fd: int, pointer: str, line: str) -> None:
+    try:
+        os.write(fd, line.encode())
+    except PermissionError:
+        # The parent cgroup is stricter than the default rules, for which nobody asked: fine.
+        if pointer:
+            raise

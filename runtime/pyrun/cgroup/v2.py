@@ -1,0 +1,90 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Make a container's cgroup in the unified hierarchy (v2)."""
+
+from __future__ import annotations
+
+from pyrun.cgroup import cgroupfs, devicefilter, limits, permission, resources
+from pyrun.errors import Error, from_os, reason
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from pyrun.cgroup import devices
+
+# Those that cannot account threads apart from their process (cgroup-v2.rst, "Threads").
+DOMAIN_CONTROLLERS = ("memory", "io", "hugetlb", "rdma")
+
+
+def create(record: dict[str, Any], wanted: dict[str, Any], rules: devices.Policy) -> None:
+    """Make the directory, enable controllers, set limits and filter; `wanted`: linux.resources."""
+    found = resources.v2(wanted)
+    path: str = record["paths"][""]
+    # The record names only what is certainly ours, so that a `destroy` after a failure kills
+    # nobody in a cgroup that turned out to be another's.
+    planned, record["paths"] = record["paths"], {}
+    try:
+        if not cgroupfs.make(path):
+            cgroupfs.refuse_used(path)
+    except OSError as error:
+        permission.go_without(record, error, [write[0] for write in found])
+        return
+    record["paths"] = planned
+    failures = enable_controllers(record["mount"], path)
+    _check_type(path, found)
+    available = _words(f"{path}/cgroup.controllers")
+    directories = dict.fromkeys(available, path)
+    directories[""] = path
+    absent = f"cgroup v2 does not have it on this host (see {record['mount']}/cgroup.controllers)"
+    limits.apply(found, directories, absent, failures)
+    devicefilter.set_policy(record, rules)
+
+
+def enable_controllers(mount: str, path: str) -> dict[str, str]:
+    """Pass every available controller down from the mount point to `path`.
+
+    Returns what failed, {controller: in words}: that matters only when a limit needs the
+    controller, and is the rule where a part of the tree was delegated to us.
+    """
+    wanted = set(_words(f"{mount}/cgroup.controllers"))
+    failures: dict[str, str] = {}
+    if wanted <= set(_words(f"{path}/cgroup.controllers")):
+        return failures
+    directory = mount
+    for name in path[len(mount) :].strip("/").split("/"):
+        file = f"{directory}/cgroup.subtree_control"
+        for controller in sorted(wanted - set(_words(file))):
+            # One by one: a write of several is refused whole if one of them is.
+            try:
+                cgroupfs.write(file, f"+{controller}")
+            except OSError as error:
+                failures[controller] = f"write +{controller} to {file}: {reason(error.errno or 0)}"
+                wanted.discard(controller)
+        directory = f"{directory}/{name}"
+    return failures
+
+
+def _check_type(path: str, found: list[resources.Write]) -> None:
+    try:
+        kind = cgroupfs.read(f"{path}/cgroup.type").strip()
+    except OSError as error:
+        raise from_os(error, f"read {path}/cgroup.type") from None
+    if kind == "domain":
+        return
+    domain = [write for write in found if write[1] in DOMAIN_CONTROLLERS]
+    if kind == "domain threaded" and not domain:
+        return
+    pointer = domain[0][0] if domain else "/linux/cgroupsPath"
+    state = "an invalid state" if kind == "domain invalid" else f"{kind} mode"
+    raise Error(
+        f"cannot enter cgroupv2 {path} with domain controllers -- it is in {state}",
+        pointer,
+        "a cgroup above it is threaded: choose a cgroupsPath elsewhere",
+    )
+
+
+def _words(file: str) -> list[str]:
+    try:
+        return cgroupfs.read(file).split()
+    except OSError as error:
+        raise from_os(error, f"read {file}") from None

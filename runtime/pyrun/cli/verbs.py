@@ -1,0 +1,258 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Every verb of pyrun and every flag: the one place where they are defined.
+
+The flags' names are those of runc, with crun's where runc has none, so that engines may call pyrun
+in place of either. The build makes the hot path's table from this file (runtime/build/
+flags_module.py). An option arrives in pyrun.commands.<verb>.run() by its long name with "_" for
+"-"; a text that is not given is "", a number 0, a switch False.
+"""
+
+from __future__ import annotations
+
+import click
+
+from pyrun.cli.program import Flag, Optional, Program, Verb, switch
+from pyrun.cli.version import version_text
+
+LIFE = "Life of a container"
+LOOK = "Looking at containers"
+BUNDLES = "Bundles"
+
+NUMBER = click.IntRange(0, 999_999_999)
+
+
+def _print_version(ctx: click.Context, param: click.Parameter, value: bool) -> None:  # noqa: ARG001
+    click.echo(version_text(ctx.meta.get("pyrun.argv0", "pyrun")), nl=False)
+    ctx.exit(0)
+
+
+GLOBALS: list[click.Parameter] = [
+    Flag(
+        "--root",
+        metavar="DIR",
+        section="State",
+        help="Folder with the state of all containers: /run/pyrun, or $XDG_RUNTIME_DIR/pyrun"
+        " without privileges.",
+    ),
+    Flag(
+        "--log",
+        metavar="FILE",
+        section="Log",
+        help="Append log records to FILE; an error goes there and to stderr.",
+    ),
+    Flag(
+        "--log-format",
+        type=click.Choice(["text", "json"]),
+        default="text",
+        section="Log",
+        help="Form of the records: text, or one JSON object a line.",
+    ),
+    Flag(
+        "--log-level",
+        type=click.Choice(["error", "warning", "debug"]),
+        default="error",
+        section="Log",
+        help="The least serious record that is written.",
+    ),
+    switch("--debug", section="Log", help="Same as --log-level debug."),
+    switch(
+        "--systemd-cgroup",
+        section="Cgroups",
+        help="Let systemd make the cgroup; cgroupsPath then is SLICE:PREFIX:NAME.",
+    ),
+    Flag(
+        "--cgroup-manager",
+        type=click.Choice(["cgroupfs", "systemd", "disabled"]),
+        section="Cgroups",
+        help="Who makes the cgroup; 'disabled' makes none.",
+    ),
+    Flag(
+        "--rootless",
+        type=click.Choice(["true", "false", "auto"]),
+        default="auto",
+        section="Cgroups",
+        help="Tolerate cgroups that the caller may not write.",
+    ),
+    Flag(
+        "-v",
+        "--version",
+        is_flag=True,
+        section="Help",
+        callback=_print_version,
+        help="Print what was built, and exit.",
+    ),
+]
+
+
+def _bundle(why: str = "Folder with config.json; the current one by default.") -> Flag:
+    return Flag("-b", "--bundle", metavar="DIR", section="Bundle", help=why)
+
+
+def _id() -> click.Argument:
+    return click.Argument(["id"])
+
+
+def _making() -> list[click.Parameter]:
+    """The flags of the two verbs that make a container: create and run."""
+    return [
+        _bundle(),
+        Flag(
+            "-f",
+            "--config",
+            metavar="FILE",
+            section="Bundle",
+            help="Read this in place of the bundle's config.json.",
+        ),
+        Flag(
+            "--console-socket",
+            metavar="SOCKET",
+            section="Terminal and files",
+            help="Unix socket that receives the terminal's master end.",
+        ),
+        Flag(
+            "--pidfd-socket",
+            metavar="SOCKET",
+            section="Terminal and files",
+            help="Unix socket that receives a pidfd of the container's init.",
+        ),
+        Flag(
+            "--pid-file",
+            metavar="FILE",
+            section="Terminal and files",
+            help="Write the pid of the container's init here.",
+        ),
+        Flag(
+            "--preserve-fds",
+            metavar="N",
+            type=NUMBER,
+            section="Terminal and files",
+            help="Pass N more file descriptors to the container, from 3 on.",
+        ),
+        switch(
+            "--no-pivot",
+            section="Isolation",
+            help="Use chroot in place of pivot_root, for a rootfs on a ramdisk.",
+        ),
+        switch(
+            "--no-new-keyring",
+            section="Isolation",
+            help="Keep the caller's session keyring; the container can then read it.",
+        ),
+        switch("--no-subreaper", hidden=True, help="Accepted for callers of runc."),
+    ]
+
+
+VERBS = [
+    Verb(
+        "create",
+        "Create a container: everything up to its own program, which waits for start.",
+        section=LIFE,
+        example="pyrun create --bundle /srv/web web",
+        params=[*_making(), _id()],
+    ),
+    Verb(
+        "start",
+        "Start the program of a created container.",
+        section=LIFE,
+        example="pyrun start web",
+        params=[_id()],
+    ),
+    Verb(
+        "run",
+        "Create a container, start it, and wait for it to end.",
+        "The exit code is that of the container's program, or 128 and the number of the signal"
+        " that killed it.",
+        section=LIFE,
+        example="pyrun run --bundle /srv/web web",
+        params=[
+            *_making(),
+            switch(
+                "-d", "--detach", section="Running", help="Do not wait: return once it has started."
+            ),
+            switch("--keep", section="Running", help="Do not delete the container after it ends."),
+            _id(),
+        ],
+    ),
+    Verb(
+        "kill",
+        "Send a signal to a container's init: TERM, unless another is named.",
+        "SIGNAL is a name, with or without SIG, or a number.",
+        section=LIFE,
+        example="pyrun kill web HUP",
+        params=[
+            switch("-a", "--all", help="Signal every process of the container."),
+            _id(),
+            Optional("signal", "SIGTERM"),
+        ],
+        stops=True,
+    ),
+    Verb(
+        "delete",
+        "Delete a container that has stopped, and all that was made for it.",
+        section=LIFE,
+        example="pyrun delete --force web",
+        params=[
+            switch(
+                "-f", "--force", help="Kill it first; no error when there is no such container."
+            ),
+            _id(),
+        ],
+    ),
+    Verb(
+        "state",
+        "Print a container's state as JSON.",
+        section=LOOK,
+        example="pyrun state web",
+        params=[_id()],
+    ),
+    Verb(
+        "list",
+        "List the containers under the root folder.",
+        section=LOOK,
+        example="pyrun list --format json",
+        params=[
+            Flag(
+                "-f",
+                "--format",
+                type=click.Choice(["table", "json"]),
+                default="table",
+                help="Form of the list.",
+            ),
+            switch("-q", "--quiet", help="Print ids alone."),
+        ],
+    ),
+    Verb(
+        "spec",
+        "Write a config.json to start from.",
+        section=BUNDLES,
+        example="pyrun spec --bundle /srv/web",
+        params=[
+            _bundle("Folder for the new config.json; the current one by default."),
+            switch("--rootless", help="One that needs no privileges."),
+        ],
+    ),
+    Verb(
+        "validate",
+        "Check a bundle's config.json and report every problem in it.",
+        section=BUNDLES,
+        example="pyrun validate --bundle /srv/web",
+        params=[_bundle()],
+    ),
+    Verb(
+        "plan",
+        "Print what create would do with a bundle, operation by operation.",
+        "Each operation stands with the field of config.json that asks for it. Nothing is made.",
+        section=BUNDLES,
+        example="pyrun plan --bundle /srv/web",
+        params=[_bundle(), switch("--json", help="Print the plan as JSON.")],
+    ),
+]
+
+PROGRAM = Program(
+    "pyrun",
+    params=GLOBALS,
+    commands={verb.name or "": verb for verb in VERBS},
+    help="Run OCI containers: each is compiled to a plan, and the plan is executed.",
+    context_settings={"help_option_names": ["-h", "--help"]},
+    subcommand_metavar="VERB [ARGS]...",
+)

@@ -1,0 +1,75 @@
+# SPDX-License-Identifier: Apache-2.0
+"""mounts[] of type cgroup: what the container sees at /sys/fs/cgroup, on each layout of the host.
+
+facts["cgroup_layout"] is "v1", "hybrid", "v2" or "none"; facts["cgroup_hierarchies"] lists the v1
+hierarchies as (directory name, mount options, path of the container's cgroup on the host).
+"""
+
+from __future__ import annotations
+
+from pyrun import ops
+from pyrun.compile.donations import is_new, namespace
+from pyrun.compile.slots import CONTEXT, HOST, ROOT, TARGET, TREE
+from pyrun.linux import AT_RECURSIVE, MOUNT_ATTR_RDONLY, S_IFDIR
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from pyrun.types import Config, Facts, Steps
+
+DIRECTORY = S_IFDIR | 0o755
+
+
+def mount_cgroup(
+    mount: Config, options: Config, pointer: str, config: Config, facts: Facts
+) -> Steps:
+    """One mount on v2; a tmpfs with a directory for each hierarchy on v1."""
+    if facts["cgroup_layout"] == "v2":
+        yield from _unified(mount, options, pointer, config, facts)
+    else:
+        yield from _hierarchies(mount, options, pointer, config, facts)
+
+
+def _unified(mount: Config, options: Config, pointer: str, config: Config, facts: Facts) -> Steps:
+    own = is_new(config, "cgroup")
+    if own or (facts["privileged"] and not namespace(config, "user")):
+        yield pointer, ops.fsopen("cgroup2", CONTEXT)
+        yield pointer, ops.fsconfig(CONTEXT, "source", "cgroup")
+        yield pointer, ops.fsmount(CONTEXT, options["set"], TREE)
+    else:
+        # Somebody else's cgroup namespace can't be mounted from a user namespace: show the host's.
+        yield pointer, ops.open_tree(HOST, "/sys/fs/cgroup", AT_RECURSIVE, TREE)
+        yield pointer, ops.mount_setattr(TREE, 0, options["set"], options["clear"], 0)
+    yield pointer, ops.make_in_root(ROOT, mount["destination"], DIRECTORY, 0, TARGET)
+    yield pointer, ops.move_mount(TREE, TARGET)
+
+
+def _hierarchies(
+    mount: Config, options: Config, pointer: str, config: Config, facts: Facts
+) -> Steps:
+    yield pointer, ops.fsopen("tmpfs", CONTEXT)
+    yield pointer, ops.fsconfig(CONTEXT, "source", "tmpfs")
+    yield pointer, ops.fsconfig(CONTEXT, "mode", "755")
+    yield pointer, ops.fsmount(CONTEXT, options["set"] & ~MOUNT_ATTR_RDONLY, TREE)
+    for name, _, _ in facts["cgroup_hierarchies"]:
+        yield pointer, ops.make_in_root(TREE, f"/{name}", DIRECTORY, 0, TARGET)
+        if "," in name:
+            for controller in name.split(","):
+                yield pointer, ops.symlinkat(name, TREE, controller)
+    if options["set"] & MOUNT_ATTR_RDONLY:
+        yield pointer, ops.mount_setattr(TREE, 0, MOUNT_ATTR_RDONLY, 0, 0)
+    yield pointer, ops.make_in_root(ROOT, mount["destination"], DIRECTORY, 0, TARGET)
+    yield pointer, ops.move_mount(TREE, TARGET)
+    for name, words, path in facts["cgroup_hierarchies"]:
+        if is_new(config, "cgroup"):
+            yield pointer, ops.fsopen("cgroup", CONTEXT)
+            yield pointer, ops.fsconfig(CONTEXT, "source", "cgroup")
+            for word in words:
+                key, equals, value = word.partition("=")
+                yield pointer, ops.fsconfig(CONTEXT, key, value if equals else None)
+            yield pointer, ops.fsmount(CONTEXT, options["set"], TREE)
+        else:
+            yield pointer, ops.open_tree(HOST, path, AT_RECURSIVE, TREE)
+            yield pointer, ops.mount_setattr(TREE, 0, options["set"], options["clear"], 0)
+        place = f"{mount['destination']}/{name}"
+        yield pointer, ops.make_in_root(ROOT, place, DIRECTORY, 0, TARGET)
+        yield pointer, ops.move_mount(TREE, TARGET)

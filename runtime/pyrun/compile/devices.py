@@ -1,0 +1,128 @@
+# SPDX-License-Identifier: Apache-2.0
+"""linux.devices, and the nodes and links that every container has in /dev (config-linux.md)."""
+
+from __future__ import annotations
+
+import errno
+
+from pyrun import ops
+from pyrun.compile import mount_options
+from pyrun.compile.donations import namespace, opens_sources, slot_of
+from pyrun.compile.slots import HOST, ROOT, TARGET, TREE
+from pyrun.linux import S_IFBLK, S_IFCHR, S_IFDIR, S_IFIFO, S_IFREG
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from pyrun.types import Config, Facts, Steps
+
+DEFAULTS = (
+    ("null", 1, 3),
+    ("zero", 1, 5),
+    ("full", 1, 7),
+    ("random", 1, 8),
+    ("urandom", 1, 9),
+    ("tty", 5, 0),
+)
+LINKS = (
+    ("fd", "/proc/self/fd"),
+    ("stdin", "/proc/self/fd/0"),
+    ("stdout", "/proc/self/fd/1"),
+    ("stderr", "/proc/self/fd/2"),
+)
+TYPES = {"c": S_IFCHR, "u": S_IFCHR, "b": S_IFBLK, "p": S_IFIFO}
+POINTER = "/linux/devices"
+
+
+def makedev(major: int, minor: int) -> int:
+    """makedev(3)."""
+    return (
+        (major & 0xFFF) << 8
+        | (major & ~0xFFF) << 32
+        | (minor & 0xFF)
+        | (minor & ~0xFF) << 12
+    )  # fmt: skip
+
+
+def _dev_mount(config: Config) -> Config | None:
+    for mount in config.get("mounts") or []:
+        if "/" + mount["destination"].strip("/") == "/dev":
+            found: Config = mount
+            return found
+    return None
+
+
+def _bound(config: Config) -> bool:
+    """/dev is a directory of the host: it has its nodes, and it is not ours to change."""
+    mount = _dev_mount(config)
+    return mount is not None and mount_options.is_bind(mount)
+
+
+def _listed(config: Config) -> list[Config]:
+    return (config.get("linux") or {}).get("devices") or []
+
+
+def _missing_defaults(config: Config) -> list[tuple[str, int, int]]:
+    listed = [device["path"] for device in _listed(config)]
+    return [entry for entry in DEFAULTS if f"/dev/{entry[0]}" not in listed]
+
+
+def sources(config: Config) -> list[str]:
+    """Nodes of the host to bind where mknod(2) is not allowed: in a user namespace."""
+    if not namespace(config, "user") or not namespace(config, "mount") or _bound(config):
+        return []
+    paths = [f"/dev/{name}" for name, _, _ in _missing_defaults(config)]
+    return paths + [device["path"] for device in _listed(config) if device["type"] != "p"]
+
+
+def fill(directory: int, config: Config, facts: Facts) -> Steps:
+    """Links and default nodes, into a /dev that is not attached yet: nobody can be in the way."""
+    for name, target in (*LINKS, *([("core", "/proc/kcore")] if facts["has_kcore"] else [])):
+        yield POINTER, ops.tolerate(errno.EEXIST, ops.symlinkat(target, directory, name))
+    yield POINTER, ops.tolerate(errno.ENOENT, ops.unlinkat(directory, "ptmx"))
+    yield POINTER, ops.symlinkat("pts/ptmx", directory, "ptmx")
+    if not namespace(config, "user"):
+        for name, major, minor in _missing_defaults(config):
+            node = (S_IFCHR | 0o666, makedev(major, minor), 0, 0)
+            yield POINTER, ops.make_node(directory, name, *node)
+
+
+def make_all(config: Config, facts: Facts) -> Steps:
+    """What could not be made in the detached /dev: a /dev of the image, binds, listed devices."""
+    if not namespace(config, "mount") or _bound(config):
+        return
+    if _dev_mount(config) is None:
+        yield POINTER, ops.make_in_root(ROOT, "/dev", S_IFDIR | 0o755, 0, TARGET)
+        yield from fill(TARGET, config, facts)
+    if namespace(config, "user"):
+        for name, _, _ in _missing_defaults(config):
+            yield from _bind(f"/dev/{name}", f"/dev/{name}", POINTER, config, facts)
+    for index, device in enumerate(_listed(config)):
+        pointer = f"{POINTER}/{index}"
+        if device["path"] == "/dev/ptmx":
+            continue  # the link to the container's own devpts
+        if namespace(config, "user") and device["type"] != "p":
+            yield from _bind(device["path"], device["path"], pointer, config, facts)
+        else:
+            yield from _node(device, pointer)
+
+
+def _bind(path: str, place: str, pointer: str, config: Config, facts: Facts) -> Steps:
+    tree = TREE
+    if opens_sources(config, facts):
+        tree = slot_of(facts, "tree", path, "")
+    else:
+        yield pointer, ops.open_tree(HOST, path, 0, TREE)
+    yield pointer, ops.make_in_root(ROOT, place, S_IFREG | 0o644, 0, TARGET)
+    yield pointer, ops.move_mount(tree, TARGET)
+
+
+def _node(device: Config, pointer: str) -> Steps:
+    directory, _, name = device["path"].rstrip("/").rpartition("/")
+    number = makedev(device.get("major") or 0, device.get("minor") or 0)
+    mode = device.get("fileMode")
+    mode = TYPES[device["type"]] | ((0o666 if mode is None else mode) & 0o7777)
+    owner = (device.get("uid") or 0, device.get("gid") or 0)
+    yield pointer, ops.make_in_root(ROOT, directory or "/", S_IFDIR | 0o755, 0, TARGET)
+    yield pointer, ops.make_node(TARGET, name, mode, number, *owner)
+
+

@@ -1,0 +1,70 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the runtime opens, with its own view and rights, and hands to the executor.
+
+A donation is a tuple: ("namespace", kind, path), ("tree", path, recursive), ("fifo",), ("result",).
+Its place in the list is its slot.
+"""
+
+from __future__ import annotations
+
+from pyrun.compile import mount_options
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from pyrun.types import Config, Facts
+
+
+def namespaces(config: Config) -> list[Config]:
+    """linux.namespaces, which may be absent or null."""
+    return (config.get("linux") or {}).get("namespaces") or []
+
+
+def namespace(config: Config, kind: str) -> Config | None:
+    """The entry of linux.namespaces for this kind, or None."""
+    for entry in namespaces(config):
+        if entry["type"] == kind:
+            return entry
+    return None
+
+
+def is_new(config: Config, kind: str) -> bool:
+    """Whether the container gets a namespace of this kind of its own."""
+    entry = namespace(config, kind)
+    return entry is not None and not entry.get("path")
+
+
+def opens_sources(config: Config, facts: Facts) -> bool:
+    """Whether the runtime opens bind sources and the rootfs for the executor.
+
+    In a user namespace the executor may lack the right to reach them; a caller without privileges
+    has no right to clone mounts outside of it.
+    """
+    return bool(facts["privileged"] and namespace(config, "user"))
+
+
+def donations(config: Config, facts: Facts) -> list[tuple[str, ...]]:
+    """The list, in slot order."""
+    found: list[tuple[str, ...]] = [
+        ("namespace", entry["type"], entry["path"])
+        for entry in namespaces(config)
+        if entry.get("path")
+    ]
+    if facts["fifo"]:
+        found += [("fifo",), ("result",)]
+    if opens_sources(config, facts):
+        found.append(("tree", facts["rootfs"], "recursive"))
+        for mount in config.get("mounts") or []:
+            if mount_options.is_bind(mount):
+                recursive = "rbind" in mount["options"]
+                source = mount_options.source(mount, facts)
+                tree = ("tree", source, "recursive" if recursive else "")
+                if tree not in found:
+                    found.append(tree)
+        found += [("tree", node, "") for node in facts["device_sources"]]
+    return found
+
+
+def slot_of(facts: Facts, *donation: str) -> int:
+    """The slot of one donation; facts["donations"] is the list above."""
+    index: int = facts["donations"].index(donation)
+    return index

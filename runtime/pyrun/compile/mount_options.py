@@ -1,0 +1,102 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The words of mounts[].options, from mount(8) and config.md: what each does to a mount."""
+
+from __future__ import annotations
+
+from pyrun.errors import Error
+from pyrun.linux import (
+    MOUNT_ATTR__ATIME,
+    MOUNT_ATTR_NOATIME,
+    MOUNT_ATTR_NODEV,
+    MOUNT_ATTR_NODIRATIME,
+    MOUNT_ATTR_NOEXEC,
+    MOUNT_ATTR_NOSUID,
+    MOUNT_ATTR_RDONLY,
+    MOUNT_ATTR_RELATIME,
+    MOUNT_ATTR_STRICTATIME,
+    MS_PRIVATE,
+    MS_SHARED,
+    MS_SLAVE,
+    MS_UNBINDABLE,
+)
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from pyrun.types import Config, Facts
+
+# option: (attributes to set, attributes to clear) of mount_setattr(2)
+ATTRIBUTES = {
+    "ro": (MOUNT_ATTR_RDONLY, 0),
+    "rw": (0, MOUNT_ATTR_RDONLY),
+    "nosuid": (MOUNT_ATTR_NOSUID, 0),
+    "suid": (0, MOUNT_ATTR_NOSUID),
+    "nodev": (MOUNT_ATTR_NODEV, 0),
+    "dev": (0, MOUNT_ATTR_NODEV),
+    "noexec": (MOUNT_ATTR_NOEXEC, 0),
+    "exec": (0, MOUNT_ATTR_NOEXEC),
+    "nodiratime": (MOUNT_ATTR_NODIRATIME, 0),
+    "diratime": (0, MOUNT_ATTR_NODIRATIME),
+    "relatime": (MOUNT_ATTR_RELATIME, MOUNT_ATTR__ATIME),
+    "norelatime": (MOUNT_ATTR_STRICTATIME, MOUNT_ATTR__ATIME),
+    "noatime": (MOUNT_ATTR_NOATIME, MOUNT_ATTR__ATIME),
+    "atime": (MOUNT_ATTR_RELATIME, MOUNT_ATTR__ATIME),
+    "strictatime": (MOUNT_ATTR_STRICTATIME, MOUNT_ATTR__ATIME),
+    "nostrictatime": (MOUNT_ATTR_RELATIME, MOUNT_ATTR__ATIME),
+}
+# option: (MS_* of mount_setattr's propagation, whether for the mounts below too)
+PROPAGATION = {
+    "private": (MS_PRIVATE, False),
+    "rprivate": (MS_PRIVATE, True),
+    "shared": (MS_SHARED, False),
+    "rshared": (MS_SHARED, True),
+    "slave": (MS_SLAVE, False),
+    "rslave": (MS_SLAVE, True),
+    "unbindable": (MS_UNBINDABLE, False),
+    "runbindable": (MS_UNBINDABLE, True),
+}
+# flags of a file system that are the default, or mean nothing on a new one; the others (sync,
+# dirsync, mand, lazytime, iversion) go to fsconfig(2) by their names, as data does
+DEFAULTS = ("async", "nomand", "silent", "loud", "nolazytime", "noiversion")
+# what this version does not do yet is refused, never passed over
+UNSUPPORTED = (
+    "idmap", "ridmap", "tmpcopyup", "copy-symlink", "src-nofollow", "dest-nofollow",
+    "nosymfollow", "symfollow", "rro", "rrw", "rnosuid", "rsuid", "rnodev", "rdev", "rnoexec",
+    "rexec", "rnodiratime", "rdiratime", "rrelatime", "rnorelatime", "rnoatime", "ratime",
+    "rstrictatime", "rnostrictatime", "rnosymfollow", "rsymfollow",
+)  # fmt: skip
+
+
+def is_bind(mount: Config) -> bool:
+    """Whether the source is a place in the host's tree: the option decides, not the type."""
+    options = mount.get("options") or ()
+    return "bind" in options or "rbind" in options
+
+
+def source(mount: Config, facts: Facts) -> str:
+    """The source of a bind mount as an absolute path: a relative one starts at the bundle."""
+    path: str = mount.get("source") or ""
+    return path if path.startswith("/") else f"{facts['bundle']}/{path}"
+
+
+def parse(mount: Config, pointer: str) -> Config:
+    """Sort the options: {"set", "clear", "propagation": [...], "data": [(key, value | None)]}."""
+    attr_set = attr_clr = 0
+    propagation = []
+    data: list[tuple[str, str | None]] = []
+    bind = is_bind(mount)
+    for number, option in enumerate(mount.get("options") or ()):
+        key, equals, value = option.partition("=")
+        if option in ATTRIBUTES:
+            plus, minus = ATTRIBUTES[option]
+            attr_set = attr_set & ~minus | plus
+            attr_clr = attr_clr & ~plus | minus
+        elif option in PROPAGATION:
+            propagation.append(PROPAGATION[option])
+        elif key in UNSUPPORTED:
+            where = f"{pointer}/options/{number}"
+            raise Error(f"the mount option {key!r} is not supported by this version", where)
+        elif option in ("bind", "rbind", "defaults", "", *DEFAULTS) or bind:
+            pass  # file system data on a bind mount means nothing to the kernel, nor to the peers
+        else:
+            data.append((key, value if equals else None))
+    return {"set": attr_set, "clear": attr_clr, "propagation": propagation, "data": data}

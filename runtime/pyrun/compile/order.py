@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A container's life on one screen: every rule, in the order in which it takes effect.
+
+To honour one more field of the specification:
+ 1. write the expected operations as a test in tests/unit/compile/;
+ 2. add the rule to the file of its noun, here only if it is a new step;
+ 3. if no operation serves, add one to ops.py and op_<name> to runtime/executor;
+ 4. take the field off compile/unsupported.py.
+"""
+
+from __future__ import annotations
+
+from pyrun.compile import (
+    capabilities,
+    devices,
+    hooks,
+    mounts,
+    namespaces,
+    paths,
+    process,
+    rootfs,
+    sysctl,
+    terminal,
+    uts,
+)
+from pyrun.compile.donations import donations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from pyrun.types import Config, Facts, Step
+
+INIT = (
+    namespaces.enter,
+    namespaces.become_root,  # before anything is made: it shall belong to the container's root
+    namespaces.unshare_cgroup,  # after the runtime put us into the cgroup
+    namespaces.keyring,
+    namespaces.loopback,
+    uts.set_names,
+    sysctl.write,  # before the root changes: a masked /proc forbids another procfs to user namespaces
+    rootfs.prepare,  # before mounts: nothing of them may reach the host
+    mounts.mount_all,
+    devices.make_all,  # after mounts: a /dev of the config is there by now
+    terminal.open_console,  # after mounts: in the container's devpts; before masks may cover it
+    rootfs.make_cwd,  # before the root is read-only
+    hooks.runtime_hooks,  # after mounts, before pivot: both views exist
+    hooks.create_container,
+    mounts.finish,
+    paths.make_readonly,
+    rootfs.readonly,
+    paths.mask,  # before pivot: the null device is the host's
+    terminal.hand_over,
+    rootfs.pivot,
+    rootfs.propagate,
+    namespaces.fork_late,  # nothing is left that somebody inside could watch
+    terminal.session,  # in the init itself: a terminal is lost with its session's leader
+    process.set_umask,
+    process.open_cwd,  # as root
+    capabilities.limit,  # needs CAP_SETPCAP
+    process.become_user,
+    capabilities.apply,
+    process.no_new_privileges,
+    process.find,  # as the user: may it be executed?
+    hooks.prepare_start,
+    process.ready,  # `create` ends, `start` begins
+    hooks.start_container,
+    process.close,  # CVE-2024-21626
+    process.execute,
+)
+
+
+def compile_init(config: Config, facts: Facts) -> list[Step]:
+    """The plan of a container's init: (JSON pointer, operation) each. Raises Error."""
+    known = {**facts, "donations": donations(config, facts)}
+    return [step for rule in INIT for step in rule(config, known)]

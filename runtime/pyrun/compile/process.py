@@ -1,0 +1,111 @@
+# SPDX-License-Identifier: Apache-2.0
+"""process: who it is, where it starts, and the program itself."""
+
+from __future__ import annotations
+
+import errno
+
+from pyrun import ops, sync
+from pyrun.compile import capabilities
+from pyrun.compile.donations import slot_of
+from pyrun.compile.slots import CWD
+from pyrun.linux import PR_SET_KEEPCAPS, PR_SET_NO_NEW_PRIVS, PR_SET_PDEATHSIG
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from pyrun.types import Config, Facts, Steps
+
+DEFAULT_UMASK = 0o022
+
+
+def open_cwd(config: Config, facts: Facts) -> Steps:
+    """As root; where root may not go (a user's network file system), enter_cwd tries as the user."""
+    op = ops.open_cwd(config["process"]["cwd"], CWD)
+    yield "/process/cwd", ops.tolerate(errno.EACCES, op)
+
+
+def become_user(config: Config, facts: Facts) -> Steps:
+    """Groups while we may still set them; then the user, keeping capabilities for `apply`."""
+    user = config["process"].get("user") or {}
+    yield "/process/user", ops.prctl(PR_SET_KEEPCAPS, 1)
+    if facts["may_setgroups"]:
+        # Also without any: the caller's groups are not the container's (CVE-2022-2990).
+        groups = user.get("additionalGids") or []
+        gids = b"".join(gid.to_bytes(4, facts["byteorder"]) for gid in groups)
+        yield "/process/user/additionalGids", ops.setgroups(gids)
+    yield "/process/user/gid", ops.setresgid(user.get("gid") or 0)
+    yield "/process/user/uid", ops.setresuid(user.get("uid") or 0)
+    yield "/process/cwd", ops.enter_cwd(config["process"]["cwd"], CWD)
+    yield "/process/user", ops.prctl(PR_SET_KEEPCAPS, 0)
+
+
+def set_umask(config: Config, facts: Facts) -> Steps:
+    """process.user.umask, else the usual one."""
+    mode = (config["process"].get("user") or {}).get("umask")
+    yield "/process/user/umask", ops.umask(DEFAULT_UMASK if mode is None else mode)
+
+
+def no_new_privileges(config: Config, facts: Facts) -> Steps:
+    """prctl(2): no program started from here gains anything by its file."""
+    if config["process"].get("noNewPrivileges"):
+        yield "/process/noNewPrivileges", ops.prctl(PR_SET_NO_NEW_PRIVS, 1)
+
+
+def environment(config: Config, facts: Facts) -> list[str]:
+    """process.env, the last of a name wins; HOME= is a place for find_home."""
+    values = {}
+    for entry in config["process"].get("env") or []:
+        name, _, value = entry.partition("=")
+        values[name] = value
+    for name, value in facts["extra_env"]:
+        values[name] = value
+    if not values.get("HOME"):
+        values.pop("HOME", None)
+        values["HOME"] = ""
+    return [f"{name}={value}" for name, value in values.items()]
+
+
+def candidates(config: Config) -> list[str]:
+    """Where the program may be: args[0] itself if it has a slash, else in each folder of PATH."""
+    name: str = config["process"]["args"][0]
+    if "/" in name:
+        return [name]
+    path = ""
+    for entry in config["process"].get("env") or []:
+        if entry.startswith("PATH="):
+            path = entry[5:]
+    return [f"{folder}/{name}" for folder in path.split(":") if folder.startswith("/") and name]
+
+
+def find(config: Config, facts: Facts) -> Steps:
+    """While `create` can still say that there is no such program."""
+    if "HOME=" in environment(config, facts):
+        uid = (config["process"].get("user") or {}).get("uid") or 0
+        yield "/process/env", ops.find_home(uid)
+    yield "/process/args/0", ops.find_executable(candidates(config))
+
+
+def ready(config: Config, facts: Facts) -> Steps:
+    """From here the container does without whoever created it."""
+    yield "", ops.prctl(PR_SET_PDEATHSIG, 0)
+    yield "", ops.sync(sync.READY)
+    if facts["fifo"]:
+        yield "", ops.report_to(slot_of(facts, "result"))
+        yield "", ops.wait_start(slot_of(facts, "fifo"))
+    else:
+        yield "", ops.sync(sync.START)
+
+
+def close(config: Config, facts: Facts) -> Steps:
+    """Whatever was meant for us only (CVE-2024-21626)."""
+    yield "", ops.close_others(3 + facts["preserve_fds"])
+
+
+def execute(config: Config, facts: Facts) -> Steps:
+    """Nothing but execve(2) follows the filter, so the profile needs to allow nothing for us."""
+    if facts["seccomp"]:
+        yield "/linux/seccomp", ops.seccomp(facts["seccomp_flags"], facts["seccomp"])
+    yield from capabilities.settle(config, facts)
+    yield "/process/args", ops.execve(config["process"]["args"], environment(config, facts))
+
+

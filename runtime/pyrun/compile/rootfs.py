@@ -1,0 +1,106 @@
+# SPDX-License-Identifier: Apache-2.0
+"""root and linux.rootfsPropagation: the root is a mount of our own over "/", then becomes "/"."""
+
+from __future__ import annotations
+
+from pyrun import ops
+from pyrun.compile.donations import namespace, opens_sources, slot_of
+from pyrun.compile.mount_options import PROPAGATION
+from pyrun.compile.slots import CONTEXT, EMPTY, HOST, NULL, ROOT, TARGET
+from pyrun.linux import (
+    AT_RECURSIVE,
+    MOUNT_ATTR_NODEV,
+    MOUNT_ATTR_NOEXEC,
+    MOUNT_ATTR_NOSUID,
+    MOUNT_ATTR_RDONLY,
+    MS_PRIVATE,
+    O_DIRECTORY,
+    O_PATH,
+    S_IFDIR,
+)
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from pyrun.types import Config, Facts, Steps
+
+PROPAGATION_POINTER = "/linux/rootfsPropagation"
+
+
+def prepare(config: Config, facts: Facts) -> Steps:
+    """Cut the host off: nothing that is mounted from here on reaches it. Without a mount namespace
+    the host's mounts are left alone (R20)."""
+    if not namespace(config, "mount"):
+        yield "/root/path", ops.open_host(facts["rootfs"], O_PATH | O_DIRECTORY, ROOT)
+        return
+    yield "/root/path", ops.open_host("/", O_PATH | O_DIRECTORY, HOST)
+    word = (config.get("linux") or {}).get("rootfsPropagation") or "rslave"
+    flag, _ = PROPAGATION[word]
+    yield PROPAGATION_POINTER, ops.mount_setattr(HOST, AT_RECURSIVE, 0, 0, flag)
+    if word.endswith("shared"):
+        # pivot_root(2) refuses a shared parent, and attaching our root would reach the host
+        yield PROPAGATION_POINTER, ops.mount_setattr(HOST, 0, 0, 0, MS_PRIVATE)
+    if (config.get("linux") or {}).get("maskedPaths"):
+        yield from _covers()
+    yield from _attach(config, facts)
+
+
+def _covers() -> Steps:
+    """What masks are made of. The empty directory goes over "/" of the host, where no path leads:
+    only an attached mount can be cloned before kernel 6.15. It comes before the root: later, it
+    would cover it."""
+    pointer = "/linux/maskedPaths"
+    yield pointer, ops.open_host("/dev/null", O_PATH, NULL)
+    yield pointer, ops.check_device(NULL, 1, 3)
+    yield pointer, ops.fsopen("tmpfs", CONTEXT)
+    for key, value in (("source", "tmpfs"), ("nr_blocks", "1"), ("nr_inodes", "1"), ("mode", "755")):
+        yield pointer, ops.fsconfig(CONTEXT, key, value)
+    attributes = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC
+    yield pointer, ops.fsmount(CONTEXT, attributes, EMPTY)
+    yield pointer, ops.open_host("/", O_PATH | O_DIRECTORY, TARGET)
+    yield pointer, ops.move_mount(EMPTY, TARGET)
+
+
+def _attach(config: Config, facts: Facts) -> Steps:
+    """The rootfs goes over "/" too: a place that every host has and every caller may use."""
+    pointer = "/root/path"
+    if opens_sources(config, facts):
+        source = slot_of(facts, "tree", facts["rootfs"], "recursive")
+        yield pointer, ops.open_host("/", O_PATH | O_DIRECTORY, TARGET)
+        yield pointer, ops.move_mount(source, TARGET)
+        yield pointer, ops.open_in_root(source, "/", O_PATH | O_DIRECTORY, 0, ROOT)
+        return
+    yield pointer, ops.open_tree(HOST, facts["rootfs"], AT_RECURSIVE, ROOT)
+    yield pointer, ops.open_host("/", O_PATH | O_DIRECTORY, TARGET)
+    yield pointer, ops.move_mount(ROOT, TARGET)
+
+
+def make_cwd(config: Config, facts: Facts) -> Steps:
+    """A working directory that the image lacks is made, while the root is still writable."""
+    cwd = (config.get("process") or {}).get("cwd")
+    if cwd and namespace(config, "mount"):
+        yield "/process/cwd", ops.make_in_root(ROOT, cwd, S_IFDIR | 0o755, 0, TARGET)
+
+
+def readonly(config: Config, facts: Facts) -> Steps:
+    """By descriptor, so that no /proc of the image is asked where the root is (CVE-2026-115521)."""
+    if config["root"].get("readonly") and namespace(config, "mount"):
+        yield "/root/readonly", ops.mount_setattr(ROOT, 0, MOUNT_ATTR_RDONLY, 0, 0)
+
+
+def pivot(config: Config, facts: Facts) -> Steps:
+    """Become the root, and lose the host."""
+    if not namespace(config, "mount"):
+        yield "/root/path", ops.chroot(ROOT)
+    elif facts["no_pivot"]:
+        yield "/root/path", ops.move_root(ROOT)
+    else:
+        yield "/root/path", ops.pivot_root(ROOT)
+
+
+def propagate(config: Config, facts: Facts) -> Steps:
+    """linux.rootfsPropagation of the root itself, as the container sees it."""
+    word = (config.get("linux") or {}).get("rootfsPropagation")
+    if word and namespace(config, "mount"):
+        flag, recursive = PROPAGATION[word]
+        flags = AT_RECURSIVE if recursive else 0
+        yield PROPAGATION_POINTER, ops.mount_setattr(ROOT, flags, 0, 0, flag)

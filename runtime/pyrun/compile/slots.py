@@ -1,0 +1,22 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which descriptor is where. The runtime's donations count up from 0 (see donations.py); the
+executor's own are named here and count down from the top."""
+
+from __future__ import annotations
+
+HOST = 1023  # "/" of the host, in the container's mount namespace
+ROOT = 1022  # the container's root mount
+TREE = 1021  # the mount in work
+TARGET = 1020  # where it will go
+CONTEXT = 1019  # the file system in work
+PROC = 1018  # a private procfs
+NULL = 1017  # the host's /dev/null
+EMPTY = 1016  # an empty read-only directory, for masks
+MASTER = 1015  # the terminal's two ends
+PEER = 1014
+CWD = 1013
+HOOK_STATE = 1012
+HOOK_OUTPUT = 1011
+BUNDLE = 1010
+START_STATE = 1009
+DEFERRED = 384  # + its index: a mount that becomes read-only when all is mounted

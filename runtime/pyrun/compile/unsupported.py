@@ -1,0 +1,32 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Fields of the specification that this version can't honour: refused, never passed over."""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from pyrun.types import Config, Problem
+
+PROCESS = (
+    "apparmorProfile",
+    "selinuxLabel",
+    "scheduler",
+    "ioPriority",
+    "execCPUAffinity",
+)
+LINUX = ("mountLabel", "personality", "netDevices", "memoryPolicy", "intelRdt")
+MOUNT = ("uidMappings", "gidMappings")
+
+
+def problems(config: Config) -> list[Problem]:
+    """(pointer, message) for each such field that asks for something."""
+    places = [("/process", config.get("process") or {}, PROCESS)]
+    places.append(("/linux", config.get("linux") or {}, LINUX))
+    for index, mount in enumerate(config.get("mounts") or []):
+        places.append((f"/mounts/{index}", mount, MOUNT))
+    return [
+        (f"{pointer}/{name}", "not supported by this version")
+        for pointer, part, names in places
+        for name in names
+        if part.get(name)
+    ]

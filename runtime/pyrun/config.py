@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From a bundle to a config whose shape is right: where config.json is, and how it is read."""
+
+from __future__ import annotations
+
+import errno
+import os
+from _blake2 import blake2b
+
+from pyrun import jsonscan, schema_check
+from pyrun.errors import ConfigError, Error, from_os
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from pyrun.types import Config, Schema
+
+NAME = "config.json"
+
+
+def load(bundle: str, name: str = NAME) -> Config:
+    """The config of a bundle, its shape checked against spec/config.schema.json.
+
+    `name` is relative to the bundle, or absolute. Members that are null are left out. Raises Error
+    when the file can't be read or decoded, ConfigError with every problem of its shape. Rules
+    between fields are another matter: pyrun.compile.checks.
+    """
+    return decode(read(bundle, name), name)
+
+
+def read(bundle: str, name: str = NAME) -> bytes:
+    """The bytes of a bundle's config; Error says what is missing."""
+    path = os.path.join(bundle, name)
+    try:
+        return read_limited(path)
+    except OSError as error:
+        if error.errno == errno.ENOENT and not os.path.isdir(bundle):
+            raise from_os(error, f"bundle {bundle}") from None
+        if error.errno == errno.ENOENT:
+            raise Error(
+                f"no {name} in {os.path.abspath(bundle)}", hint="`pyrun spec` makes one"
+            ) from None
+        raise from_os(error, f"read {path}") from None
+
+
+def decode(data: bytes, what: str = NAME, schema: Schema | None = None) -> Config:
+    """The object that JSON text holds, its shape checked; `what` names the text in errors."""
+    value = jsonscan.loads(data, what, drop_null=True)
+    if not isinstance(value, dict):
+        raise Error(f"{what}: must hold a JSON object, not {schema_check.shown(value)}")
+    problems = schema_check.check(value, schema)
+    if problems:
+        raise ConfigError(problems)
+    return value
+
+
+def digest(data: bytes) -> str:
+    """A name for the content of a config: 32 hexadecimal digits of BLAKE2b."""
+    return blake2b(data, digest_size=16).hexdigest()
+
+
+def read_limited(path: str) -> bytes:
+    """A whole file, or one byte more than jsonscan takes: it refuses that with its own words."""
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOCTTY)
+    try:
+        parts = []
+        room = jsonscan.SIZE_LIMIT + 1
+        while room > 0 and (part := os.read(fd, min(room, 1 << 20))):
+            parts.append(part)
+            room -= len(part)
+        return b"".join(parts)
+    finally:
+        os.close(fd)

@@ -1,0 +1,28 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The extension `pyrun.kernel._linux`: starting the executor, and calls that Python lacks.
+
+    python build_linux.py OUT.c
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from cffi import FFI
+
+ffi = FFI()
+ffi.cdef("""
+int pyrun_spawn(int executable, char **argv, int socket, uint64_t flags, int cgroup, int *pidfd);
+int pyrun_openat2(int directory, const char *path, uint64_t flags, uint64_t resolve);
+int pyrun_open_tree(int directory, const char *path, unsigned flags);
+int pyrun_mount_setattr(int fd, unsigned flags, uint64_t set, uint64_t clear,
+                        uint64_t propagation);
+int pyrun_prlimit(int pid, int resource, uint64_t soft, uint64_t hard);
+""")
+
+with open(os.path.join(os.path.dirname(os.path.abspath(__file__)), "linux.c")) as source:
+    ffi.set_source("pyrun.kernel._linux", source.read())
+
+if __name__ == "__main__":
+    ffi.emit_c_code(sys.argv[1])
