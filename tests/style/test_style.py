@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What no tool checks: sizes, names, licence lines, and that nothing of one machine is in the tree."""
+"""What no tool checks: sizes, names, licence lines, and that the tree holds no machine's traces."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def python_functions(path: Path) -> Iterator[tuple[str, int]]:
 
 
 def c_functions(path: Path) -> Iterator[tuple[str, int]]:
-    """(name, lines) of each function: clang-format keeps their braces, and only theirs, in column 0."""
+    """(name, lines) of each function: clang-format keeps their opening braces alone in column 0."""
     lines = path.read_text().splitlines()
     start = None
     for number, line in enumerate(lines):
@@ -77,7 +77,7 @@ def test_sizes() -> None:
 
 def test_function_lengths_are_measured(tmp_path: Path) -> None:
     source = tmp_path / "x.c"
-    source.write_text("struct s {\n    int i;\n};\n\nstatic int f(int a,\n             int b)\n{\n}\n")
+    source.write_text("struct s {\n    int i;\n};\n\nstatic int f(int a,\n    int b)\n{\n}\n")
     assert list(c_functions(source)) == [("f", 4)]
     source = tmp_path / "x.py"
     source.write_text("@d\ndef f():\n    def g():\n        pass\n    return g\n")

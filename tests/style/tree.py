@@ -19,7 +19,7 @@ def files(*suffixes: str) -> list[Path]:
         )
         if Path(folder) == ROOT / "runtime":
             names.append("build")  # the generators, which are source
-        found += [Path(folder) / entry for entry in sorted(entries)]
+        found += [Path(folder) / entry for entry in sorted(entries) if entry not in NOT_OURS]
     found = [path for path in found if path.is_file() and not path.is_symlink()]
     return [path for path in found if not suffixes or path.suffix in suffixes]
 
