@@ -29,7 +29,8 @@ echo "mounts=$(wc -l </proc/self/mounts)"
 echo "root files=$(ls / | wc -l)"
 own() { sed -n "s/^[0-9]*:\(.*,\)*$1\(,.*\)*:\(.*\)/\3/p" /proc/self/cgroup; }
 limit() {
-    for file in "/sys/fs/cgroup$(own '')/$1" "/sys/fs/cgroup/$2$(own "$2")/$3" "/sys/fs/cgroup/$2/$3"; do
+    v2=/sys/fs/cgroup v1=/sys/fs/cgroup/$2
+    for file in "$v2$(own '')/$1" "$v1$(own "$2")/$3" "$v1/$3"; do
         [ ! -f "$file" ] || { cat "$file"; return; }
     done
     echo max

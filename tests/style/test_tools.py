@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from needs import needs
 
 from . import tree
