@@ -67,7 +67,7 @@ def render() -> str:
     """The text of the module."""
     tables: dict[str, Any] = {
         "BOOLS": BOOLS,
-        "DEFAULTS": defaults(list(PROGRAM.options())),
+        "DEFAULTS": defaults(PROGRAM.options()),
         "GLOBALS": flags(PROGRAM.options()),
         "VERBS": {
             name: verb_entry(verb)

@@ -13,7 +13,7 @@ from pyrun.errors import GENERIC, Error, reason
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
+    from typing import Any, NoReturn
 
     from pyrun.types import Options
 
@@ -25,7 +25,7 @@ OUTPUT_CLOSED = 128 + 13
 def main(argv: list[str]) -> int:
     """Runs one command line; `argv` begins with argv[0]. Returns the exit code, and never raises.
 
-    Standard output is flushed; the caller may end the process by os._exit().
+    Standard output is flushed.
     """
     # State, sockets and temporary files are private. Modes that others need are set explicitly, and
     # hooks get the caller's umask back.
@@ -41,6 +41,7 @@ def main(argv: list[str]) -> int:
             code = _run(verb, {**opts, "umask": umask})
         _flush()
     except Error as error:
+        _output_error()  # what was printed before it failed comes first
         log.error(str(error))
         return error.code
     except KeyboardInterrupt:
@@ -51,8 +52,10 @@ def main(argv: list[str]) -> int:
     return code
 
 
-def finish(argv: list[str]) -> None:
-    """As main(), and ends the process at once: there is nothing to tidy in the interpreter."""
+def finish(argv: list[str]) -> NoReturn:
+    """As main(), and ends the process at once: tidying up the interpreter takes 1 ms, and it would
+    complain of a standard output that main() has already dealt with.
+    """
     os._exit(main(argv))
 
 
@@ -75,9 +78,10 @@ def _flush() -> None:
 
 def _unexpected(error: BaseException, verb: str) -> int:
     """Reports what no verb has foreseen."""
+    output_error = _output_error()
     where = f"{verb}: " if verb else ""
     if isinstance(error, OSError) and error.errno:
-        if error.errno == _output_error():
+        if error.errno == output_error:
             if error.errno == errno.EPIPE:
                 return OUTPUT_CLOSED  # `pyrun list | head`: nothing went wrong
             where = "cannot write to standard output: "
@@ -98,8 +102,8 @@ def _unexpected(error: BaseException, verb: str) -> int:
 
 
 def _output_error() -> int:
-    """The errno with which standard output fails, 0 when it does not: was it that, or a file or
-    socket of ours?
+    """Flushes standard output; the errno with which that fails, 0 when it does not: was it that, or
+    a file or socket of ours?
     """
     try:
         _flush()

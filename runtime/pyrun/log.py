@@ -56,7 +56,7 @@ def open_log(opts: Options) -> None:
             code = errno.EACCES if os.path.isdir(folder) else errno.ENOENT
             raise Error(f"cannot open log file {path}: {reason(code)}") from None
     except OSError as error:
-        raise Error(f"cannot open log file {path}: {reason(error.errno or 0)}") from error
+        raise Error(f"cannot open log file {path}: {_why(error)}") from error
     _path = path
 
 
@@ -115,7 +115,7 @@ def _write(level: str, text: str) -> None:
     try:
         fd = _open_for_append(_path)
     except OSError as problem:
-        to_stderr(f"pyrun: cannot open log file {_path}: {reason(problem.errno or 0)}")
+        to_stderr(f"pyrun: cannot open log file {_path}: {_why(problem)}")
         return
     try:
         _write_to(fd, line)
@@ -154,6 +154,11 @@ def _open_present(path: str) -> int:
     if not path.startswith(("/dev/", "/proc/self/fd/")):
         flags |= os.O_NOFOLLOW
     return os.open(path, flags)
+
+
+def _why(error: OSError) -> str:
+    # The kernel's words for a refused symlink speak of too many of them.
+    return "it is a symbolic link" if error.errno == errno.ELOOP else reason(error.errno or 0)
 
 
 def _escape(character: str) -> str:

@@ -6,11 +6,14 @@ The outcome of a parse is (verb, options); nothing runs in here.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from pyrun.cli import grammar
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
 class Flag(click.Option):
@@ -34,6 +37,14 @@ def _nothing(rest: dict[str, Any]) -> Any:
     if rest.get("is_flag"):
         return False
     return 0 if isinstance(rest.get("type"), click.IntRange) else ""
+
+
+class OptionalArgument(click.Argument):
+    """A positional word that may be left out, and what it then is."""
+
+    def __init__(self, name: str, missing: str) -> None:
+        super().__init__([name], required=False)
+        self.missing = missing
 
 
 class Verb(click.Command):
@@ -159,6 +170,8 @@ class Program(click.Group):
         self.format_commands(ctx, formatter)
         every = [param for param in self.get_params(ctx) if isinstance(param, click.Option)]
         _write_sections(ctx, formatter, every)
+        formatter.write_paragraph()
+        formatter.write_text("See 'pyrun VERB --help' for the flags of a verb, and an example.")
 
     def format_commands(
         self,
@@ -175,24 +188,17 @@ class Program(click.Group):
                 formatter.write_dl(rows)
 
 
-def defaults(params: list[Any]) -> dict[str, Any]:
+def defaults(params: Sequence[click.Parameter]) -> dict[str, Any]:
     """What each option is when it is not given."""
     found: dict[str, Any] = {}
     for param in params:
         if isinstance(param, click.Option):
             found[param.name or ""] = param.default
+        elif isinstance(param, OptionalArgument):
+            found[param.name or ""] = param.missing
         elif not param.required:
-            # click has its own idea of "no default" for arguments, and changes it.
-            found[param.name or ""] = getattr(param, "missing", ())
+            found[param.name or ""] = ()  # all the rest of the words, and there are none
     return found
-
-
-class Optional(click.Argument):
-    """A positional word that may be left out, and what it then is."""
-
-    def __init__(self, name: str, missing: str) -> None:
-        super().__init__([name], required=False)
-        self.missing = missing
 
 
 def _help_option(command: click.Command, ctx: click.Context) -> list[click.Option]:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import click
 
-from pyrun.cli.program import Flag, Optional, Program, Verb, switch
+from pyrun.cli.program import Flag, OptionalArgument, Program, Verb, switch
 from pyrun.cli.version import version_text
 
 LIFE = "Life of a container"
@@ -182,7 +182,7 @@ VERBS = [
         params=[
             switch("-a", "--all", help="Signal every process of the container."),
             _id(),
-            Optional("signal", "SIGTERM"),
+            OptionalArgument("signal", "SIGTERM"),
         ],
         stops=True,
     ),

@@ -52,6 +52,17 @@ def keep_umask() -> Iterator[None]:
     os.umask(before)
 
 
+@pytest.fixture(scope="session")
+def generator() -> types.ModuleType:
+    """The script that writes the table, as a module."""
+    spec = importlib.util.spec_from_file_location("flags_module", GENERATOR)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
 @pytest.fixture
 def fake(monkeypatch: pytest.MonkeyPatch) -> Fake:
     """See Fake above. Returns the list to which each call's options are appended."""

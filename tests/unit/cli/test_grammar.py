@@ -3,13 +3,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 import pytest
 
 from pyrun.cli import grammar, hot
 from pyrun.cli.program import Flag, Program, Verb, switch
+
+if TYPE_CHECKING:
+    from types import ModuleType
 
 EXEC = Verb(
     "exec",
@@ -25,16 +28,6 @@ EXEC = Verb(
     stops=True,
 )
 PROGRAM = Program("pyrun", commands={"exec": EXEC})
-TABLE = {
-    "exec": (
-        {"e": ("env", "texts"), "env": ("env", "texts"), "t": ("tty", "flag")},
-        {"env": (), "tty": False, "args": ()},
-        ("id", "args"),
-        1,
-        True,
-        True,
-    )
-}
 
 
 def by_click(words: list[str]) -> Any:
@@ -51,9 +44,12 @@ def by_click(words: list[str]) -> Any:
     ],
 )
 def test_rest_and_repeats(
-    line: str, expected: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+    line: str,
+    expected: dict[str, Any],
+    generator: ModuleType,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(hot, "VERBS", TABLE)
+    monkeypatch.setattr(hot, "VERBS", {"exec": generator.verb_entry(EXEC)})
     monkeypatch.setattr(hot, "DEFAULTS", {})
     assert hot.parse(line.split()) == ("exec", expected)
     assert by_click(line.split()) == ("exec", expected)
@@ -62,3 +58,8 @@ def test_rest_and_repeats(
 def test_the_id_is_required() -> None:
     with pytest.raises(grammar.WrongUsage, match="exec: ID is missing"):
         by_click(["exec"])
+
+
+def test_a_type_that_the_fast_parser_cannot_read_fails_the_build(generator: ModuleType) -> None:
+    with pytest.raises(TypeError, match=r"--ratio.*the hot path has no kind for"):
+        generator.kind(Flag("--ratio", help="A ratio.", type=click.FLOAT, default=0.0))

@@ -117,14 +117,33 @@ def test_file_that_cannot_be_written(tmp_path: Path) -> None:
 def test_symlinks_are_not_followed(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "target").write_text("")
     (tmp_path / "link").symlink_to("target")
-    with pytest.raises(Error, match="cannot open log file"):
+    with pytest.raises(Error, match=r"cannot open log file .*/link: it is a symbolic link"):
         log.open_log({"log": str(tmp_path / "link")})
     # one that appears later, and dangles
     log.open_log({"log": str(tmp_path / "late")})
     (tmp_path / "late").symlink_to("made")
     log.error("x")
     assert not (tmp_path / "made").exists()
-    assert "pyrun: cannot open log file" in capfd.readouterr().err
+    assert "late: it is a symbolic link" in capfd.readouterr().err
+
+
+def test_a_symlink_made_at_the_last_moment_is_not_followed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    log.open_log({"log": str(tmp_path / "log")})
+    look = log._open_present
+
+    def look_and_lose(path: str) -> int:
+        try:
+            return look(path)
+        except FileNotFoundError:
+            (tmp_path / "log").symlink_to("made")
+            raise
+
+    monkeypatch.setattr(log, "_open_present", look_and_lose)
+    log.error("x")
+    assert not (tmp_path / "made").exists()
+    assert "log: it is a symbolic link" in capfd.readouterr().err
 
 
 def test_standard_error_by_its_name(capfd: pytest.CaptureFixture[str]) -> None:

@@ -162,6 +162,21 @@ def test_a_full_disk_is_a_failure(launch: Launch) -> None:
     assert done.stderr == "pyrun: cannot write to standard output: no space left on device\n"
 
 
+@pytest.mark.parametrize("raised", ["Error('x')", "KeyError('x')"])
+def test_what_was_printed_before_the_failure_is_not_lost(raised: str, launch: Launch) -> None:
+    verb = f"""
+from pyrun.errors import Error
+def run(opts):
+    sys.stdout.write("row")
+    raise {raised}
+sys.modules["pyrun.commands.list"] = module = type(sys)("pyrun.commands.list")
+module.run = run
+"""
+    done = launch("pyrun", "list", extra=verb)
+    assert (done.returncode, done.stdout) == (1, "row")
+    assert done.stderr.startswith("pyrun: ")
+
+
 def test_bytes_that_are_not_utf8(launch: Launch) -> None:
     done = launch("pyrun", os.fsdecode(b"n\xffpe"))
     assert done.returncode == 3

@@ -3,9 +3,8 @@
 
 from __future__ import annotations
 
-import importlib.util
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 import pytest
@@ -14,6 +13,9 @@ from hypothesis import strategies as st
 
 from pyrun import _flags
 from pyrun.cli import explain, hot
+
+if TYPE_CHECKING:
+    from types import ModuleType
 
 LOG = "--root /r/moby --log /b/log.json --log-format json"
 
@@ -215,12 +217,6 @@ def test_the_fast_parser_takes_every_well_formed_line(words: list[str]) -> None:
     assert fast == by_click(words)
 
 
-def test_the_table_is_that_of_the_click_commands() -> None:
-    path = Path(__file__).parents[3] / "runtime/build/flags_module.py"
-    spec = importlib.util.spec_from_file_location("flags_module", path)
-    assert spec is not None
-    assert spec.loader is not None
-    generator = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(generator)
+def test_the_table_is_that_of_the_click_commands(generator: ModuleType) -> None:
     written = Path(_flags.__file__).read_text(encoding="utf-8")
     assert written == generator.render()
