@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a container is, in ten seconds: one probe, run on the host and in a container, side by side."""
+"""What a container is, in ten seconds: one probe run on the host and in a container."""
 
 from __future__ import annotations
 
@@ -29,7 +29,8 @@ echo "mounts=$(wc -l </proc/self/mounts)"
 echo "root files=$(ls / | wc -l)"
 own() { sed -n "s/^[0-9]*:\(.*,\)*$1\(,.*\)*:\(.*\)/\3/p" /proc/self/cgroup; }
 limit() {
-    for file in "/sys/fs/cgroup$(own '')/$1" "/sys/fs/cgroup/$2$(own "$2")/$3" "/sys/fs/cgroup/$2/$3"; do
+    v2=/sys/fs/cgroup v1=/sys/fs/cgroup/$2
+    for file in "$v2$(own '')/$1" "$v1$(own "$2")/$3" "$v1/$3"; do
         [ ! -f "$file" ] || { cat "$file"; return; }
     done
     echo max
@@ -157,14 +158,16 @@ def answers(text: str) -> dict[str, str]:
 
 def table(host: dict[str, str], container: dict[str, str]) -> str:
     """Both sides' answers as aligned columns."""
-    rows = [("", "the container sees", "the host sees")]
+    rows = [["", "the container sees", "the host sees"]]
     for topic, label in LABELS.items():
-        sides = (in_words(topic, side.get(topic, "?").strip()) for side in (container, host))
-        rows.append((label, *sides))
+        sides = [in_words(topic, side.get(topic, "?").strip()) for side in (container, host)]
+        rows.append([label, *sides])
     widths = [max(len(row[column]) for row in rows) for column in range(3)]
-    rows.insert(1, tuple("-" * width for width in widths))  # type: ignore[arg-type]
-    lines = ("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows)
-    return "\n".join(line.rstrip() for line in lines)
+    rows.insert(1, ["-" * width for width in widths])
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in rows
+    )
 
 
 def main() -> None:

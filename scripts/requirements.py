@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Prints the Python packages that pyproject.toml asks for, one a line: to build, run and (--test) test."""
+"""Prints what pyproject.toml asks for to build, run and (--test) test pyrun, one package a line."""
 
 from __future__ import annotations
 

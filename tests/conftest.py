@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What holds for every test: what it needs of the machine, and that it runs the code that is here."""
+"""Holds for every test: its needs of the machine are met, and the code tested is this tree's."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ import sys
 from collections.abc import Generator
 from pathlib import Path
 
-import needs
 import pytest
 
+import needs
 import pyrun as package
 
 ROOT = Path(__file__).parent.parent

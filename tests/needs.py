@@ -34,7 +34,7 @@ class Ability(NamedTuple):
 
 
 def _program(*names: str) -> Ability:
-    """Any one of these programs. They come with scripts/setup --test, so lacking them is no excuse."""
+    """Any one of these programs. scripts/setup --test installs them: lacking one is no excuse."""
 
     def lacks() -> str:
         path = os.environ.get("PATH", "") + ":/usr/sbin:/sbin"
@@ -91,7 +91,6 @@ ABILITIES: dict[str, Ability] = {
     "busybox": _program("busybox"),
     "cc": _program("cc", "gcc", "clang"),
     "clang": _program("clang"),
-    "clang-format": _program("clang-format"),
     "clang-tidy": _program("clang-tidy"),
     "crun": _program("crun"),
     "ip": _program("ip"),
@@ -122,7 +121,7 @@ def excuse(reason: str) -> NoReturn:
 
 
 def check(abilities: tuple[str, ...]) -> None:
-    """Skips the running test when one of the abilities is lacking, or fails it where it must run."""
+    """Skips the running test when one of the abilities is lacking."""
     for ability in abilities:
         if missing := lacking(ability):
             if ABILITIES[ability].excused:

@@ -20,6 +20,12 @@ def run(script: str, **environment: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+def test_set_up_has_nothing_to_do_a_second_time() -> None:
+    """pytest runs after a set-up, so this is the second: no package, no build, no word."""
+    done = run("setup")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
 def test_install_and_uninstall(tmp_path: Path) -> None:
     where = {"DESTDIR": str(tmp_path), "PREFIX": "/opt/x"}
     other = tmp_path / "opt/x/bin/other"

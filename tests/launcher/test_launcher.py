@@ -74,7 +74,12 @@ def test_no_environment(install: Install) -> None:
 
 
 def test_environment_reaches_the_runtime(install: Install) -> None:
-    given = {"LISTEN_FDS": "2", "NOTIFY_SOCKET": "/run/n", "XDG_RUNTIME_DIR": "/run/u", "PATH": "/p"}
+    given = {
+        "LISTEN_FDS": "2",
+        "NOTIFY_SOCKET": "/run/n",
+        "XDG_RUNTIME_DIR": "/run/u",
+        "PATH": "/p",
+    }
     assert install.run(env=given)["environment"].items() >= given.items()
 
 

@@ -6,7 +6,6 @@ from __future__ import annotations
 import errno
 import os
 
-from pyrun.compile.seccomp import ROOT
 from pyrun.errors import Error, reason
 from pyrun.kernel import _seccomp
 
@@ -18,6 +17,8 @@ if TYPE_CHECKING:
     from pyrun.types import Config
 
 ffi, lib = _seccomp.ffi, _seccomp.lib
+
+ROOT = "/linux/seccomp"  # whose field is at fault when libseccomp refuses
 
 # More rules than this are searched as a binary tree by number, and not one after the other.
 FEW_RULES = 32
