@@ -212,8 +212,9 @@ int op_pivot_root(const uint64_t *arg)
         return -1;
     if (syscall(SYS_mount_setattr, AT_FDCWD, ".", AT_RECURSIVE, &slave, sizeof slave) < 0)
         return -1;
-    if (umount2(".", MNT_DETACH) < 0)
-        return -1;
+    for (uint64_t i = 0; i < arg[1]; i++)
+        if (umount2(".", MNT_DETACH) < 0)
+            return -1;
     return chdir("/");
 }
 

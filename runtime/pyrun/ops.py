@@ -180,9 +180,10 @@ def make_readonly(root: Slot, path: str) -> Op:
     return ("make_readonly", (root, path), 0)
 
 
-def pivot_root(root: Slot) -> Op:
-    """pivot_root(".", ".") in the new root, then detach the old one: pivot_root(2), NOTES."""
-    return ("pivot_root", (root,), 0)
+def pivot_root(root: Slot, layers: int) -> Op:
+    """pivot_root(".", ".") in the new root, then detach the `layers` mounts that lie over it: the
+    old root, and first what we put over that. pivot_root(2), NOTES."""
+    return ("pivot_root", (root, layers), 0)
 
 
 def move_root(root: Slot) -> Op:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import os
 
-from pyrun import launch, starting, teardown
+from pyrun import launch, starting, sync, teardown
 from pyrun.creation import Creation
 from pyrun.errors import Error
 from pyrun.prepare import prepare
@@ -41,11 +41,12 @@ def run(opts: Options) -> int:
 def _start(creation: Creation, child: Child) -> None:
     """Past the point START, until the program runs; any failure undoes the container."""
     try:
-        launch.serve(child, {}, launch.sync.START, creation.prepared.steps, creation.config)
+        launch.serve(child, {}, sync.START, creation.prepared.steps, creation.config)
         launch.go(child)
         launch.serve(child, {}, 0, creation.prepared.steps, creation.config)
-    except Error as error:
-        error.message += starting.hook_output(creation.container)
+    except BaseException as error:
+        if isinstance(error, Error):
+            error.message += starting.hook_output(creation.container)
         creation.undo()
         raise
     os.close(child.socket)

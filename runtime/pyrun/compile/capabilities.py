@@ -54,7 +54,10 @@ def apply(config: Config, facts: Facts) -> Steps:
     effective, permitted = bits(config, "effective"), bits(config, "permitted")
     inheritable = bits(config, "inheritable")
     yield POINTER, ops.capset(effective | extra, permitted | extra, inheritable)
-    yield f"{POINTER}/ambient", ops.set_ambient(bits(config, "ambient"))
+    # The kernel raises only what is permitted and inheritable; the default bundle of every runtime
+    # asks for more, and means nothing by it.
+    ambient = bits(config, "ambient") & permitted & inheritable
+    yield f"{POINTER}/ambient", ops.set_ambient(ambient)
 
 
 def settle(config: Config, facts: Facts) -> Steps:

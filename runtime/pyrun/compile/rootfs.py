@@ -39,9 +39,13 @@ def prepare(config: Config, facts: Facts) -> Steps:
     if word.endswith("shared"):
         # pivot_root(2) refuses a shared parent, and attaching our root would reach the host
         yield PROPAGATION_POINTER, ops.mount_setattr(HOST, 0, 0, 0, MS_PRIVATE)
-    if (config.get("linux") or {}).get("maskedPaths"):
+    if _masks(config):
         yield from _covers()
     yield from _attach(config, facts)
+
+
+def _masks(config: Config) -> bool:
+    return bool((config.get("linux") or {}).get("maskedPaths"))
 
 
 def _covers() -> Steps:
@@ -94,7 +98,7 @@ def pivot(config: Config, facts: Facts) -> Steps:
     elif facts["no_pivot"]:
         yield "/root/path", ops.move_root(ROOT)
     else:
-        yield "/root/path", ops.pivot_root(ROOT)
+        yield "/root/path", ops.pivot_root(ROOT, 2 if _masks(config) else 1)
 
 
 def propagate(config: Config, facts: Facts) -> Steps:
