@@ -41,7 +41,7 @@ class _Decoder:
 
     strict = True  # control characters in strings are refused
     object_hook = None
-    array_hook = None
+    array_hook = None  # read from Python 3.15 on
     parse_int = int
 
     def __init__(self, *, drop_null: bool) -> None:
