@@ -10,7 +10,7 @@ from __future__ import annotations
 import errno
 import os
 import time
-from _signal import SIGHUP, SIGTERM
+from _signal import SIG_IGN, SIGHUP, SIGTERM, getsignal
 from _signal import signal as on_signal
 
 from pyrun import idmaps, init, launch, log, state, sync, teardown
@@ -43,7 +43,8 @@ class Creation:
     def create(self) -> Child:
         """Until the init is READY. On any failure everything is undone. Raises Error."""
         for number in (SIGHUP, SIGTERM):
-            on_signal(number, _interrupted)
+            if getsignal(number) != SIG_IGN:  # as under nohup
+                on_signal(number, _interrupted)
         try:
             self._write_intent()
             driver.create(self.container.intent["cgroup"], self._resources())
@@ -59,7 +60,7 @@ class Creation:
     def undo(self) -> None:
         """As if it had not been; also after a `run` that could not start its program."""
         for number in (SIGHUP, SIGTERM):
-            on_signal(number, lambda *_: None)
+            on_signal(number, SIG_IGN)
         teardown.undo(self.container)
 
     def _why(self, error: BaseException) -> BaseException:
@@ -186,7 +187,7 @@ class Creation:
         if self.opts.get("console_socket"):
             from pyrun import console
 
-            console.send_master(self.opts["console_socket"], fd)
+            console.send(self.opts["console_socket"], fd, console.peer_name(fd))
             os.close(fd)
         else:
             self.master = fd
@@ -223,6 +224,10 @@ class Creation:
         self.container.write_state()
         if self.opts.get("pid_file"):
             teardown.write_pid_file(self.opts["pid_file"], child.pid)
+        if self.opts.get("pidfd_socket"):
+            from pyrun import console
+
+            console.send(self.opts["pidfd_socket"], child.pidfd, "pidfd")
         launch.go(child)
         log.debug(f"container {self.container.id}: init is ready, pid {child.pid}")
 
