@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import pytest
+
 from pyrun import schema_check
 from pyrun.compile import checks, checks_linux, checks_mounts, sysctl_names
 from pyrun.errors import ConfigError
@@ -120,7 +121,11 @@ REFUSED: list[tuple[dict[str, object], str, str]] = [
         "/mounts",
         "needs a mount namespace",
     ),
-    (with_("root/readonly", True), "/root/readonly", "needs a mount namespace"),
+    (
+        with_("root", {"path": "rootfs", "readonly": True}),
+        "/root/readonly",
+        "needs a mount namespace",
+    ),
     (with_("linux/maskedPaths", ["/x"]), "/linux/maskedPaths", "needs a mount namespace"),
     (with_("linux/readonlyPaths", ["/x"]), "/linux/readonlyPaths", "needs a mount namespace"),
     (
