@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from jsonschema import Draft7Validator
+
 from pyrun import validate
 from pyrun.errors import Error
 from unit import configs

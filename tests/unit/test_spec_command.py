@@ -9,6 +9,7 @@ import subprocess
 from typing import Any, Self
 
 import pytest
+
 from needs import needs
 from pyrun import config, spec_default
 from pyrun.commands import spec

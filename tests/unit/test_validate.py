@@ -8,6 +8,7 @@ import json
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from pyrun import json_lines, validate
 from pyrun.commands import validate as command
 from pyrun.compile import unsupported
