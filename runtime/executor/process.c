@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Operations on the process itself: namespaces, terminal, identity, hooks, and the user's program. */
+/* Operations on the process itself: namespaces, terminal, identity, hooks, and the user's program.
+ */
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>

@@ -23,7 +23,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from pyrun.launch import Answer, Child
     from pyrun.prepare import Prepared
-    from pyrun.types import Config
+    from pyrun.types import Config, Step
 
 SPEC_VERSION = "1.3.0"
 UNLIMITED = 0xFFFF_FFFF_FFFF_FFFF
@@ -52,7 +52,7 @@ class Creation:
             child = self._spawn()
             launch.serve(child, self._answers(), sync.READY, self.prepared.steps, self.config)
             self._ready(child)
-        except BaseException as error:
+        except BaseException as error:  # noqa: BLE001 - also an interrupt is undone, and raised
             why = self._why(error)  # before the evidence goes
             self.undo()
             raise why from None
@@ -66,7 +66,7 @@ class Creation:
 
     def _why(self, error: BaseException) -> BaseException:
         cgroup = self.container.intent.get("cgroup")
-        if isinstance(error, launch.Died) and cgroup and driver.oom_killed(cgroup):
+        if isinstance(error, launch.DiedError) and cgroup and driver.oom_killed(cgroup):
             return Error("container init was OOM-killed (memory limit too low?)")
         if isinstance(error, Error):
             error.message += starting.hook_output(self.container)
@@ -214,9 +214,7 @@ class Creation:
         """In the container, pid is what the container sees (runtime.md, state)."""
         from pyrun import lifecycle_hooks
 
-        document = lifecycle_hooks.state_document(
-            self.container, status, inner_pid(child.pid)
-        )
+        document = lifecycle_hooks.state_document(self.container, status, inner_pid(child.pid))
         return launch.seal("state", document)
 
     def _output_for_hooks(self, _child: Child, _fd: int) -> int:
@@ -275,7 +273,7 @@ def timestamp() -> str:
     return f"{seconds}.{now % 1_000_000_000:09d}Z"
 
 
-def rest(steps: list[tuple[str, tuple[str, tuple[object, ...], int]]], config: Config) -> Config:
+def rest(steps: list[Step], config: Config) -> Config:
     """What `start` needs to explain a failure of the operations after the exec fifo: the index of
     the first, and (pointer, name, operands without data) of each."""
     first = next(i for i, (_, op) in enumerate(steps) if op[0] == "wait_start")

@@ -126,5 +126,3 @@ def sources(config: Config, bundle: str) -> dict[str, str]:
             else:
                 found[path] = "file" if os.path.exists(path) else ""
     return found
-
-

@@ -129,5 +129,3 @@ def _node(device: Config, pointer: str) -> Steps:
     owner = (device.get("uid") or 0, device.get("gid") or 0)
     yield pointer, ops.make_in_root(ROOT, directory or "/", S_IFDIR | 0o755, 0, TARGET)
     yield pointer, ops.make_node(TARGET, name, mode, number, *owner)
-
-

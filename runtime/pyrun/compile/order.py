@@ -36,7 +36,7 @@ INIT = (
     namespaces.keyring,
     namespaces.loopback,
     uts.set_names,
-    sysctl.write,  # before the root changes: a masked /proc forbids another procfs to user namespaces
+    sysctl.write,  # before masks: with one on /proc, a user namespace gets no other procfs
     rootfs.prepare,  # before mounts: nothing of them may reach the host
     mounts.mount_all,
     devices.make_all,  # after mounts: a /dev of the config is there by now
