@@ -16,7 +16,7 @@ SOURCE = tree.ROOT / "runtime"
 # What the verbs below may load from the standard library: built in, frozen or tiny (docs tell the
 # milliseconds). Everything else costs each start of each container.
 HOT_STDLIB = {
-    "__future__", "_blake2", "_json", "_signal", "_socket", "_struct", "binascii", "errno", "fcntl",
+    "__future__", "_blake2", "_json", "_signal", "_socket", "_stat", "_struct", "binascii", "errno", "fcntl",
     "os", "posix", "select", "sys", "termios", "time",
 }  # fmt: skip
 HOT_VERBS = ("create", "start", "run", "exec", "state", "kill", "delete")
