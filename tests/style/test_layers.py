@@ -16,8 +16,8 @@ SOURCE = tree.ROOT / "runtime"
 # What the verbs below may load from the standard library: built in, frozen or tiny (docs tell the
 # milliseconds). Everything else costs each start of each container.
 HOT_STDLIB = {
-    "__future__", "_blake2", "_json", "_signal", "_socket", "_stat", "_struct", "binascii", "errno", "fcntl",
-    "os", "posix", "select", "sys", "termios", "time",
+    "__future__", "_blake2", "_json", "_signal", "_socket", "_stat", "_struct", "binascii", "errno",
+    "fcntl", "os", "posix", "select", "sys", "termios", "time",
 }  # fmt: skip
 HOT_VERBS = ("create", "start", "run", "exec", "state", "kill", "delete")
 BUILT = {"_build", "_flags", "_schema", "kernel._linux", "kernel._seccomp", "kernel._bpf"}
