@@ -5,11 +5,12 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import subprocess
 from typing import Any, Self
 
 import pytest
+
+from needs import needs
 from pyrun import config, spec_default
 from pyrun.commands import spec
 from pyrun.compile import checks
@@ -18,8 +19,6 @@ from pyrun.errors import Error
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from pathlib import Path
-
-needs_runc = pytest.mark.skipif(shutil.which("runc") is None, reason="no runc to compare with")
 
 
 def written(bundle: Path, **options: object) -> dict[str, Any]:
@@ -39,7 +38,7 @@ def leaves(value: object, at: str = "") -> dict[str, object]:
     return {place: leaf for name, child in children for place, leaf in leaves(child, name).items()}
 
 
-@needs_runc
+@needs("runc")
 @pytest.mark.parametrize("rootless", [False, True])
 def test_the_content_is_that_of_runc(tmp_path: Path, rootless: bool) -> None:
     theirs, ours = tmp_path / "theirs", tmp_path / "ours"

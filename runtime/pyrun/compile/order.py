@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 INIT = (
     namespaces.enter,
     namespaces.become_root,  # before anything is made: it shall belong to the container's root
-    namespaces.unshare_cgroup,  # after the runtime put us into the cgroup
+    namespaces.unshare_late,  # as that root, and in the cgroup where the runtime has put us
     namespaces.keyring,
     namespaces.loopback,
     uts.set_names,
