@@ -31,6 +31,7 @@ LINKS = (
 )
 TYPES = {"c": S_IFCHR, "u": S_IFCHR, "b": S_IFBLK, "p": S_IFIFO}
 POINTER = "/linux/devices"
+PTMX = "/dev/ptmx"  # always the link to the container's own devpts
 
 
 def makedev(major: int, minor: int) -> int:
@@ -71,12 +72,15 @@ def in_user_namespace(config: Config) -> bool:
     return namespace(config, "user") is not None
 
 
-def sources(config: Config) -> list[str]:
-    """Nodes of the host that are bound where mknod(2) is not allowed."""
+def sources(config: Config) -> list[tuple[str, str]]:
+    """(path, pointer) of the nodes of the host that are bound where mknod(2) is not allowed."""
     if not namespace(config, "mount") or _bound(config):
         return []
-    paths = [f"/dev/{name}" for name, _, _ in _missing_defaults(config)]
-    return paths + [device["path"] for device in _listed(config) if device["type"] != "p"]
+    found = [(f"/dev/{name}", POINTER) for name, _, _ in _missing_defaults(config)]
+    for index, device in enumerate(_listed(config)):
+        if device["type"] != "p" and device["path"] != PTMX:
+            found.append((device["path"], f"{POINTER}/{index}"))
+    return found
 
 
 def fill(directory: int, config: Config, facts: Facts) -> Steps:
@@ -103,8 +107,8 @@ def make_all(config: Config, facts: Facts) -> Steps:
             yield from _bind(f"/dev/{name}", f"/dev/{name}", POINTER, config, facts)
     for index, device in enumerate(_listed(config)):
         pointer = f"{POINTER}/{index}"
-        if device["path"] == "/dev/ptmx":
-            continue  # the link to the container's own devpts
+        if device["path"] == PTMX:
+            continue
         if facts["binds_devices"] and device["type"] != "p":
             yield from _bind(device["path"], device["path"], pointer, config, facts)
         else:
@@ -114,7 +118,7 @@ def make_all(config: Config, facts: Facts) -> Steps:
 def _bind(path: str, place: str, pointer: str, config: Config, facts: Facts) -> Steps:
     tree = TREE
     if opens_sources(config, facts):
-        tree = slot_of(facts, "tree", path, "")
+        tree = slot_of(facts, "tree", path, "", pointer)
     else:
         yield pointer, ops.open_tree(HOST, path, 0, TREE)
     yield pointer, ops.make_in_root(ROOT, place, S_IFREG | 0o644, 0, TARGET)

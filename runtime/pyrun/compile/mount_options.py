@@ -72,6 +72,11 @@ def is_bind(mount: Config) -> bool:
     return "bind" in options or "rbind" in options
 
 
+def depth(mount: Config) -> str:
+    """"recursive" for a bind mount that takes the mounts below its source along, else ""."""
+    return "recursive" if "rbind" in (mount.get("options") or ()) else ""
+
+
 def source(mount: Config, facts: Facts) -> str:
     """The source of a bind mount as an absolute path: a relative one starts at the bundle."""
     path: str = mount.get("source") or ""

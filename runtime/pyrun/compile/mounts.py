@@ -7,7 +7,7 @@ from pyrun import ops
 from pyrun.compile import devices
 from pyrun.compile.cgroup_mounts import mount_cgroup
 from pyrun.compile.donations import namespace, opens_sources, slot_of
-from pyrun.compile.mount_options import is_bind, parse, source
+from pyrun.compile.mount_options import depth, is_bind, parse, source
 from pyrun.compile.slots import CONTEXT, DEFERRED, HOST, ROOT, TARGET, TREE
 from pyrun.errors import Error
 from pyrun.linux import (
@@ -86,12 +86,11 @@ def _bind(mount: Config, options: Config, pointer: str, config: Config, facts: F
             f"{pointer}/source",
             "the source does not exist on the host",
         )
-    recursive = "rbind" in mount["options"]
     tree = TREE
     if opens_sources(config, facts):
-        tree = slot_of(facts, "tree", path, "recursive" if recursive else "")
+        tree = slot_of(facts, "tree", path, depth(mount), pointer)
     else:
-        flags = AT_RECURSIVE if recursive else 0
+        flags = AT_RECURSIVE if depth(mount) else 0
         yield f"{pointer}/source", ops.open_tree(HOST, path, flags, TREE)
     if options["set"] or options["clear"]:
         op = ops.mount_setattr(tree, 0, options["set"], options["clear"], 0)

@@ -68,7 +68,7 @@ def _attach(config: Config, facts: Facts) -> Steps:
     """The rootfs goes over "/" too: a place that every host has and every caller may use."""
     pointer = "/root/path"
     if opens_sources(config, facts):
-        source = slot_of(facts, "tree", facts["rootfs"], "recursive")
+        source = slot_of(facts, "tree", facts["rootfs"], "recursive", pointer)
         yield pointer, ops.open_host("/", O_PATH | O_DIRECTORY, TARGET)
         yield pointer, ops.move_mount(source, TARGET)
         yield pointer, ops.open_in_root(source, "/", O_PATH | O_DIRECTORY, 0, ROOT)
