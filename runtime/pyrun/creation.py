@@ -23,7 +23,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from pyrun.launch import Answer, Child
     from pyrun.prepare import Prepared
-    from pyrun.types import Config
+    from pyrun.types import Config, Step
 
 SPEC_VERSION = "1.3.0"
 UNLIMITED = 0xFFFF_FFFF_FFFF_FFFF
@@ -275,7 +275,7 @@ def timestamp() -> str:
     return f"{seconds}.{now % 1_000_000_000:09d}Z"
 
 
-def rest(steps: list[tuple[str, tuple[str, tuple[object, ...], int]]], config: Config) -> Config:
+def rest(steps: list[Step], config: Config) -> Config:
     """What `start` needs to explain a failure of the operations after the exec fifo: the index of
     the first, and (pointer, name, operands without data) of each."""
     first = next(i for i, (_, op) in enumerate(steps) if op[0] == "wait_start")

@@ -25,7 +25,7 @@ CAPABILITY_BITS = {name: 1 << number for number, name in enumerate(linux.CAPABIL
 SLOTS = {
     number: name.lower()
     for name, number in vars(slots).items()
-    if isinstance(number, int) and name != "DEFERRED"
+    if isinstance(number, int) and name != "LOWEST"
 }
 FILE_TYPES = {
     value: name for name, value in vars(linux).items() if name.startswith("S_IF")
@@ -155,9 +155,7 @@ def slot(number: int, donated: Donations) -> str:
         return f"{kind}[{details[0]}]" if details else kind
     if number in SLOTS:
         return SLOTS[number]
-    if number >= slots.DEFERRED:
-        return f"deferred[{number - slots.DEFERRED}]"
-    return f"slot {number}"
+    return f"deferred[{slots.deferred(0) - number}]"
 
 
 def signature(name: str) -> list[tuple[str, str]]:

@@ -112,7 +112,8 @@ def label(pointer: str, config: Config) -> str:
         return ""
     if parts[0] == "process" and parts[1:2] == ["args"]:
         return str(config["process"]["args"][0])
-    text, node = "", config
+    text = ""
+    node: Any = config
     for part in parts:
         text += f"[{part}]" if part.isdigit() else f".{part}" if text else part
         try:
@@ -139,7 +140,8 @@ def _content(parts: list[str], config: Config, node: Any) -> str:
 
 def describe(op: Op) -> str:
     """The operation, with the operand that tells most where the field doesn't say it already."""
-    name, operands, _ = op
+    name = op[0]
+    operands: Any = op[1]
     if name in ("open_host", "fsopen"):
         return f"{name} {operands[0]}"
     if name in ("make_in_root", "open_in_root", "open_tree", "fsconfig") and operands[1]:

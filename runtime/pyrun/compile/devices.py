@@ -46,16 +46,18 @@ def makedev(major: int, minor: int) -> int:
 
 def _dev_mount(config: Config) -> Config | None:
     for mount in config.get("mounts") or []:
-        if "/" + mount["destination"].strip("/") == "/dev":
+        if mount_options.destination(mount) == "/dev":
             found: Config = mount
             return found
     return None
 
 
 def _bound(config: Config) -> bool:
-    """/dev is a directory of the host: it has its nodes, and it is not ours to change."""
+    """/dev is the host's (there is one devtmpfs): it has its nodes, and is not ours to change."""
     mount = _dev_mount(config)
-    return mount is not None and mount_options.is_bind(mount)
+    if mount is None:
+        return False
+    return mount_options.is_bind(mount) or mount.get("type") == "devtmpfs"
 
 
 def _listed(config: Config) -> list[Config]:
@@ -127,11 +129,11 @@ def _bind(path: str, place: str, pointer: str, config: Config, facts: Facts) -> 
 
 def _node(device: Config, pointer: str) -> Steps:
     directory, _, name = device["path"].rstrip("/").rpartition("/")
-    number = makedev(device.get("major") or 0, device.get("minor") or 0)
+    number = 0
+    if device["type"] != "p":
+        number = makedev(device["major"], device["minor"])
     mode = device.get("fileMode")
     mode = TYPES[device["type"]] | ((0o666 if mode is None else mode) & 0o7777)
     owner = (device.get("uid") or 0, device.get("gid") or 0)
     yield pointer, ops.make_in_root(ROOT, directory or "/", S_IFDIR | 0o755, 0, TARGET)
     yield pointer, ops.make_node(TARGET, name, mode, number, *owner)
-
-

@@ -24,6 +24,8 @@ from pyrun.compile import (
     uts,
 )
 from pyrun.compile.donations import donations
+from pyrun.compile.slots import LOWEST
+from pyrun.errors import Error
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -36,7 +38,7 @@ INIT = (
     namespaces.keyring,
     namespaces.loopback,
     uts.set_names,
-    sysctl.write,  # before the root changes: a masked /proc forbids another procfs to user namespaces
+    sysctl.write,  # before the root changes: a masked /proc forbids another one to user namespaces
     rootfs.prepare,  # before mounts: nothing of them may reach the host
     mounts.mount_all,
     devices.make_all,  # after mounts: a /dev of the config is there by now
@@ -71,4 +73,6 @@ INIT = (
 def compile_init(config: Config, facts: Facts) -> list[Step]:
     """The plan of a container's init: (JSON pointer, operation) each. Raises Error."""
     known = {**facts, "donations": donations(config, facts)}
+    if len(known["donations"]) + len(mounts.late(config)) > LOWEST:
+        raise Error(f"too many mounts and devices: {LOWEST} descriptors must do", "/mounts")
     return [step for rule in INIT for step in rule(config, known)]
