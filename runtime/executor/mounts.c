@@ -217,15 +217,6 @@ int op_pivot_root(const uint64_t *arg)
     return chdir("/");
 }
 
-int op_move_root(const uint64_t *arg)
-{
-    if (fchdir(slot[arg[0]]) < 0)
-        return -1;
-    if (syscall(SYS_move_mount, AT_FDCWD, ".", AT_FDCWD, "/", 0) < 0)
-        return -1;
-    return chroot(".") < 0 ? -1 : chdir("/");
-}
-
 int op_chroot(const uint64_t *arg)
 {
     if (fchdir(slot[arg[0]]) < 0 || chroot(".") < 0)

@@ -141,8 +141,8 @@ def _content(parts: list[str], config: Config, node: Any) -> str:
 
 def describe(op: Op) -> str:
     """The operation, with the operand that tells most where the field doesn't say it already."""
-    name, words, _ = op
-    operands: Any = words
+    name = op[0]
+    operands: Any = op[1]
     if name in ("open_host", "fsopen"):
         return f"{name} {operands[0]}"
     if name in ("make_in_root", "open_in_root", "open_tree", "fsconfig") and operands[1]:

@@ -186,13 +186,8 @@ def pivot_root(root: Slot, layers: int) -> Op:
     return ("pivot_root", (root, layers), 0)
 
 
-def move_root(root: Slot) -> Op:
-    """For a root on a ramfs: move the mount over "/" and chroot(2) into it."""
-    return ("move_root", (root,), 0)
-
-
 def chroot(root: Slot) -> Op:
-    """fchdir(2) and chroot(2): all there is without a mount namespace."""
+    """fchdir(2) and chroot(2): without a mount namespace, or when asked not to pivot."""
     return ("chroot", (root,), 0)
 
 

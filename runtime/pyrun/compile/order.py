@@ -24,6 +24,8 @@ from pyrun.compile import (
     uts,
 )
 from pyrun.compile.donations import donations
+from pyrun.compile.slots import LOWEST
+from pyrun.errors import Error
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -71,4 +73,6 @@ INIT = (
 def compile_init(config: Config, facts: Facts) -> list[Step]:
     """The plan of a container's init: (JSON pointer, operation) each. Raises Error."""
     known = {**facts, "donations": donations(config, facts)}
+    if len(known["donations"]) + len(mounts.late(config)) > LOWEST:
+        raise Error(f"too many mounts and devices: {LOWEST} descriptors must do", "/mounts")
     return [step for rule in INIT for step in rule(config, known)]
