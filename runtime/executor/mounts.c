@@ -217,6 +217,11 @@ int op_pivot_root(const uint64_t *arg)
     return chdir("/");
 }
 
+int op_detach_host(const uint64_t *arg)
+{
+    return umount2(str(arg[0]), MNT_DETACH);
+}
+
 int op_chroot(const uint64_t *arg)
 {
     if (fchdir(slot[arg[0]]) < 0 || chroot(".") < 0)
