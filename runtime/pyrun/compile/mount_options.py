@@ -75,7 +75,7 @@ def is_bind(mount: Config) -> bool:
 
 
 def depth(mount: Config) -> str:
-    """The word "recursive" for a bind mount that takes the mounts below its source along, else ""."""
+    """The word "recursive" for a bind mount that takes mounts below its source along, else ""."""
     return "recursive" if "rbind" in (mount.get("options") or ()) else ""
 
 
