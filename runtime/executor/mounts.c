@@ -145,8 +145,7 @@ int op_fsmount(const uint64_t *arg)
 
 int op_mount_setattr(const uint64_t *arg)
 {
-    struct mount_attr attributes = {
-        .attr_set = arg[2], .attr_clr = arg[3], .propagation = arg[4]};
+    struct mount_attr attributes = {.attr_set = arg[2], .attr_clr = arg[3], .propagation = arg[4]};
     return set_attributes(slot[arg[0]], (unsigned)arg[1], &attributes);
 }
 
@@ -218,13 +217,9 @@ int op_pivot_root(const uint64_t *arg)
     return chdir("/");
 }
 
-int op_move_root(const uint64_t *arg)
+int op_detach_host(const uint64_t *arg)
 {
-    if (fchdir(slot[arg[0]]) < 0)
-        return -1;
-    if (syscall(SYS_move_mount, AT_FDCWD, ".", AT_FDCWD, "/", 0) < 0)
-        return -1;
-    return chroot(".") < 0 ? -1 : chdir("/");
+    return umount2(str(arg[0]), MNT_DETACH);
 }
 
 int op_chroot(const uint64_t *arg)

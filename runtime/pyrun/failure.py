@@ -43,6 +43,8 @@ HINTS = {
     ("open_pty", errno.ENOTTY): "/dev/pts of the container is not a devpts",
     ("open_pty", errno.ENOENT): "a terminal needs a devpts at /dev/pts (see mounts)",
     ("seccomp", errno.EACCES): "without noNewPrivileges a filter needs CAP_SYS_ADMIN",
+    ("setrlimit", errno.EPERM): "above the caller's own hard limit (raising it takes"
+    " CAP_SYS_RESOURCE)",
     ("setresuid", errno.EINVAL): "the user namespace does not map this user",
     ("setresgid", errno.EINVAL): "the user namespace does not map this group",
     ("setgroups", errno.EINVAL): "the user namespace does not map one of these groups",
@@ -69,7 +71,8 @@ def explain(steps: list[Step], config: Config, index: int, number: int, detail: 
 
 def sentence(pointer: str, where: str, op: Op, number: int, detail: int) -> Error:
     """The same from what `start` finds on record: the operation, and its field in words."""
-    name, operands, _ = op
+    name, words, _ = op
+    operands: Any = words
     if name == "find_executable":
         return _not_found(operands[0], where, number)
     if name == "execve":
@@ -112,7 +115,8 @@ def label(pointer: str, config: Config) -> str:
         return ""
     if parts[0] == "process" and parts[1:2] == ["args"]:
         return str(config["process"]["args"][0])
-    text, node = "", config
+    text = ""
+    node: Any = config
     for part in parts:
         text += f"[{part}]" if part.isdigit() else f".{part}" if text else part
         try:
@@ -139,7 +143,8 @@ def _content(parts: list[str], config: Config, node: Any) -> str:
 
 def describe(op: Op) -> str:
     """The operation, with the operand that tells most where the field doesn't say it already."""
-    name, operands, _ = op
+    name = op[0]
+    operands: Any = op[1]
     if name in ("open_host", "fsopen"):
         return f"{name} {operands[0]}"
     if name in ("make_in_root", "open_in_root", "open_tree", "fsconfig") and operands[1]:

@@ -4,12 +4,16 @@ once into a plain dictionary. Reading only; nothing here has an effect."""
 
 from __future__ import annotations
 
+import _stat
+import errno
+import fcntl
 import os
 import sys
 
 from pyrun.compile import devices, mount_options
-from pyrun.errors import Error, from_os
+from pyrun.errors import Error, from_os, reason
 from pyrun.init import read_text
+from pyrun.state import in_user_namespace
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -24,6 +28,8 @@ def gather(config: Config, opts: Options, bundle: str, fifo: bool) -> Facts:
     check_kernel(release)
     rootfs = rootfs_path(config, bundle)
     capabilities = effective_capabilities()
+    nested = in_user_namespace()
+    preserve, listen = inherited(opts.get("preserve_fds") or 0)
     facts: Facts = {
         "id": opts["id"],
         "bundle": bundle,
@@ -36,11 +42,13 @@ def gather(config: Config, opts: Options, bundle: str, fifo: bool) -> Facts:
         "may_setgroups": may_setgroups(config, capabilities),
         "no_pivot": bool(opts.get("no_pivot")),
         "no_new_keyring": bool(opts.get("no_new_keyring")),
-        "preserve_fds": opts.get("preserve_fds") or 0,
+        "preserve_fds": preserve,
         "fifo": fifo,
-        "extra_env": [],
+        "extra_env": listen,
         "sources": sources(config, bundle),
         "device_sources": devices.sources(config),
+        # mknod(2) is for the first user namespace alone: everywhere else nodes are bound
+        "binds_devices": nested or devices.in_user_namespace(config),
         "has_kcore": os.path.exists("/proc/kcore"),
         "seccomp": b"",
         "seccomp_flags": 0,
@@ -48,6 +56,27 @@ def gather(config: Config, opts: Options, bundle: str, fifo: bool) -> Facts:
         "cgroup_hierarchies": [],
     }
     return facts
+
+
+def inherited(extra: int) -> tuple[int, list[tuple[str, str]]]:
+    """(how many descriptors from 3 on go to the container, environment that tells it of them).
+
+    Those of socket activation come first, if they were meant for this process: sd_listen_fds(3).
+    """
+    listen = 0
+    if os.environ.get("LISTEN_PID") == str(os.getpid()):
+        text = os.environ.get("LISTEN_FDS", "")
+        listen = int(text) if text.isascii() and text.isdigit() else 0
+    for fd in range(3, 3 + listen + extra):
+        try:
+            fcntl.fcntl(fd, fcntl.F_GETFD)
+        except OSError:
+            raise Error(
+                f"descriptor {fd} is to be preserved, but it is not open",
+                hint=f"--preserve-fds {extra}, LISTEN_FDS {listen}: they start at 3",
+            ) from None
+    names = [("LISTEN_FDS", str(listen)), ("LISTEN_PID", "1")] if listen else []
+    return listen + extra, names
 
 
 def check_kernel(release: str) -> None:
@@ -91,13 +120,20 @@ def may_setgroups(config: Config, capabilities: int) -> bool:
 def sources(config: Config, bundle: str) -> dict[str, str]:
     """What each bind source is: "directory", "file", or "" when it is not there."""
     found = {}
-    for mount in config.get("mounts") or []:
+    for index, mount in enumerate(config.get("mounts") or []):
         if mount_options.is_bind(mount):
             path = mount_options.source(mount, {"bundle": bundle})
-            if os.path.isdir(path):
-                found[path] = "directory"
-            else:
-                found[path] = "file" if os.path.exists(path) else ""
+            found[path] = kind(path, f"/mounts/{index}/source")
     return found
 
 
+def kind(path: str, pointer: str) -> str:
+    """What is there: "directory", "file", "" for nothing. Raises Error where we may not look."""
+    try:
+        mode = os.stat(path).st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        return ""
+    except (OSError, ValueError) as error:
+        number = getattr(error, "errno", None) or errno.EINVAL
+        raise Error(f"bind source {path}: {reason(number)}", pointer) from None
+    return "directory" if _stat.S_ISDIR(mode) else "file"

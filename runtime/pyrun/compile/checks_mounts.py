@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from pyrun.compile import id_maps
+from pyrun.compile.mount_options import PROPAGATION, destination, is_bind
 from pyrun.schema_check import shown
 
 TYPE_CHECKING = False
@@ -22,30 +23,9 @@ PROC_FILES = (
 )  # fmt: skip
 
 # Options that act on a mount that is already there, so that no file system type is needed.
-ON_EXISTING = (
-    "remount", "shared", "slave", "private", "unbindable", "rshared", "rslave", "rprivate",
-    "runbindable",
-)  # fmt: skip
-
+ON_EXISTING = ("remount", *PROPAGATION)
 
 MOUNT_FIELDS = ("maskedPaths", "readonlyPaths", "rootfsPropagation")  # of linux
-
-
-def clean(path: str) -> str:
-    """An absolute path without `.`, `..` and double slashes, by its text alone."""
-    parts: list[str] = []
-    for part in path.split("/"):
-        if part == "..":
-            del parts[-1:]
-        elif part and part != ".":
-            parts.append(part)
-    return "/" + "/".join(parts)
-
-
-def is_bind(mount: Config) -> bool:
-    """A mount is a bind mount by its options, whatever its type says (config.md)."""
-    options = mount.get("options", ())
-    return "bind" in options or "rbind" in options
 
 
 def mount_types(config: Config) -> Iterator[Problem]:
@@ -66,7 +46,7 @@ def mount_types(config: Config) -> Iterator[Problem]:
 def proc_mounts(config: Config) -> Iterator[Problem]:
     """Nothing but procfs goes on /proc, and below it only files that no runtime relies on (R4)."""
     for index, mount in enumerate(config.get("mounts", ())):
-        path = clean(mount["destination"])
+        path = destination(mount)
         if path == "/proc":
             # A bind of the host's /proc is a procfs too: rootless engines do this for --pid=host.
             bind = is_bind(mount)

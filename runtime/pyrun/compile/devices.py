@@ -31,6 +31,7 @@ LINKS = (
 )
 TYPES = {"c": S_IFCHR, "u": S_IFCHR, "b": S_IFBLK, "p": S_IFIFO}
 POINTER = "/linux/devices"
+PTMX = "/dev/ptmx"  # always the link to the container's own devpts
 
 
 def makedev(major: int, minor: int) -> int:
@@ -45,16 +46,18 @@ def makedev(major: int, minor: int) -> int:
 
 def _dev_mount(config: Config) -> Config | None:
     for mount in config.get("mounts") or []:
-        if "/" + mount["destination"].strip("/") == "/dev":
+        if mount_options.destination(mount) == "/dev":
             found: Config = mount
             return found
     return None
 
 
 def _bound(config: Config) -> bool:
-    """/dev is a directory of the host: it has its nodes, and it is not ours to change."""
+    """/dev is the host's (there is one devtmpfs): it has its nodes, and is not ours to change."""
     mount = _dev_mount(config)
-    return mount is not None and mount_options.is_bind(mount)
+    if mount is None:
+        return False
+    return mount_options.is_bind(mount) or mount.get("type") == "devtmpfs"
 
 
 def _listed(config: Config) -> list[Config]:
@@ -66,12 +69,20 @@ def _missing_defaults(config: Config) -> list[tuple[str, int, int]]:
     return [entry for entry in DEFAULTS if f"/dev/{entry[0]}" not in listed]
 
 
-def sources(config: Config) -> list[str]:
-    """Nodes of the host to bind where mknod(2) is not allowed: in a user namespace."""
-    if not namespace(config, "user") or not namespace(config, "mount") or _bound(config):
+def in_user_namespace(config: Config) -> bool:
+    """Whether the container has one, new or joined."""
+    return namespace(config, "user") is not None
+
+
+def sources(config: Config) -> list[tuple[str, str]]:
+    """(path, pointer) of the nodes of the host that are bound where mknod(2) is not allowed."""
+    if not namespace(config, "mount") or _bound(config):
         return []
-    paths = [f"/dev/{name}" for name, _, _ in _missing_defaults(config)]
-    return paths + [device["path"] for device in _listed(config) if device["type"] != "p"]
+    found = [(f"/dev/{name}", POINTER) for name, _, _ in _missing_defaults(config)]
+    for index, device in enumerate(_listed(config)):
+        if device["type"] != "p" and device["path"] != PTMX:
+            found.append((device["path"], f"{POINTER}/{index}"))
+    return found
 
 
 def fill(directory: int, config: Config, facts: Facts) -> Steps:
@@ -80,7 +91,7 @@ def fill(directory: int, config: Config, facts: Facts) -> Steps:
         yield POINTER, ops.tolerate(errno.EEXIST, ops.symlinkat(target, directory, name))
     yield POINTER, ops.tolerate(errno.ENOENT, ops.unlinkat(directory, "ptmx"))
     yield POINTER, ops.symlinkat("pts/ptmx", directory, "ptmx")
-    if not namespace(config, "user"):
+    if not facts["binds_devices"]:
         for name, major, minor in _missing_defaults(config):
             node = (S_IFCHR | 0o666, makedev(major, minor), 0, 0)
             yield POINTER, ops.make_node(directory, name, *node)
@@ -93,14 +104,14 @@ def make_all(config: Config, facts: Facts) -> Steps:
     if _dev_mount(config) is None:
         yield POINTER, ops.make_in_root(ROOT, "/dev", S_IFDIR | 0o755, 0, TARGET)
         yield from fill(TARGET, config, facts)
-    if namespace(config, "user"):
+    if facts["binds_devices"]:
         for name, _, _ in _missing_defaults(config):
             yield from _bind(f"/dev/{name}", f"/dev/{name}", POINTER, config, facts)
     for index, device in enumerate(_listed(config)):
         pointer = f"{POINTER}/{index}"
-        if device["path"] == "/dev/ptmx":
-            continue  # the link to the container's own devpts
-        if namespace(config, "user") and device["type"] != "p":
+        if device["path"] == PTMX:
+            continue
+        if facts["binds_devices"] and device["type"] != "p":
             yield from _bind(device["path"], device["path"], pointer, config, facts)
         else:
             yield from _node(device, pointer)
@@ -109,7 +120,7 @@ def make_all(config: Config, facts: Facts) -> Steps:
 def _bind(path: str, place: str, pointer: str, config: Config, facts: Facts) -> Steps:
     tree = TREE
     if opens_sources(config, facts):
-        tree = slot_of(facts, "tree", path, "")
+        tree = slot_of(facts, "tree", path, "", pointer)
     else:
         yield pointer, ops.open_tree(HOST, path, 0, TREE)
     yield pointer, ops.make_in_root(ROOT, place, S_IFREG | 0o644, 0, TARGET)
@@ -118,11 +129,11 @@ def _bind(path: str, place: str, pointer: str, config: Config, facts: Facts) -> 
 
 def _node(device: Config, pointer: str) -> Steps:
     directory, _, name = device["path"].rstrip("/").rpartition("/")
-    number = makedev(device.get("major") or 0, device.get("minor") or 0)
+    number = 0
+    if device["type"] != "p":
+        number = makedev(device["major"], device["minor"])
     mode = device.get("fileMode")
     mode = TYPES[device["type"]] | ((0o666 if mode is None else mode) & 0o7777)
     owner = (device.get("uid") or 0, device.get("gid") or 0)
     yield pointer, ops.make_in_root(ROOT, directory or "/", S_IFDIR | 0o755, 0, TARGET)
     yield pointer, ops.make_node(TARGET, name, mode, number, *owner)
-
-
