@@ -83,6 +83,14 @@ class Commands:
         )
 
 
+def call(*words: str) -> None:
+    """Run a program of the PATH, whose output is ours. Raises CommandError."""
+    pid = os.posix_spawn("/usr/bin/env", ["/usr/bin/env", *words], ENVIRONMENT)
+    code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    if code != 0:
+        raise CommandError(f"{' '.join(words)}: exit code {code}")
+
+
 def reap(pid: int) -> None:
     """Wait for a container's init, which is ours since its runtime has ended."""
     try:
@@ -101,8 +109,5 @@ def build(source: Path, folder: Path) -> Path:
         return program
     folder.mkdir(parents=True, exist_ok=True)
     flags = ["-O2", "-static", "-std=c17", "-D_GNU_SOURCE", "-Wall", "-Wextra", "-Werror"]
-    words = ["/usr/bin/env", "cc", *flags, "-o", str(program), str(source)]
-    pid = os.posix_spawn(words[0], words, ENVIRONMENT)
-    if os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) != 0:
-        raise CommandError(f"{source.name} does not compile: see above")
+    call("cc", *flags, "-o", str(program), str(source))
     return program
