@@ -18,6 +18,12 @@ from pathlib import Path
 
 PACKAGE = "pyrun"
 BACKEND = "_cffi_backend"  # what the extension modules import
+# What only words for a person need: read at every start, it would cost memory and time.
+SLOW = (
+    *("pyrun.cli.program", "pyrun.cli.verbs", "pyrun.cli.grammar", "pyrun.cli.version"),
+    *("pyrun.describe", "pyrun.validate", "pyrun.spec_default", "pyrun.json_lines", "pyrun.types"),
+    *("pyrun.commands.plan", "pyrun.commands.validate", "pyrun.commands.spec"),
+)
 EXTENSIONS = tuple(importlib.machinery.EXTENSION_SUFFIXES)
 
 
@@ -33,7 +39,7 @@ def module_name(relative: Path) -> str:
 
 
 def modules(folder: Path) -> dict[str, tuple[str, bytes]]:
-    """Everything of the package, and the extension modules that it loads."""
+    """The modules of the package but the slow ones, and the extension modules that it loads."""
     found = {}
     extensions = [path for path in folder.glob(f"{BACKEND}.*") if path.name.endswith(EXTENSIONS)]
     for path in sorted((folder / PACKAGE).rglob("*")):
@@ -41,7 +47,9 @@ def modules(folder: Path) -> dict[str, tuple[str, bytes]]:
             extensions.append(path)
         elif path.suffix == ".py":
             relative = path.relative_to(folder)
-            found[module_name(relative)] = (str(relative), compiled(path))
+            name = module_name(relative)
+            if name not in SLOW:
+                found[name] = (str(relative), compiled(path))
     for path in extensions:
         relative = path.relative_to(folder)
         found[module_name(relative)] = (str(relative), b"")
