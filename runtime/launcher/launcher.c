@@ -26,7 +26,7 @@
 #define BOOT                                                                                       \
     "import marshal, posix, sys\n"                                                                 \
     "folder = sys.argv[1]\n"                                                                       \
-    "sys.path.insert(0, folder)\n"                                                                 \
+    "sys.path.append(folder)\n"                                                                    \
     "del sys.argv[:2]\n"                                                                           \
     "try:\n"                                                                                       \
     " with open(folder + '/pyrun/pyrun.pack', 'rb', 0) as file:\n"                                 \
