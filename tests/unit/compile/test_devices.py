@@ -115,7 +115,7 @@ MADE = "linux.devices[0]: make_node(target, "
         ({"path": "/x"}, "/", '"x", S_IFCHR|0666, makedev(10, 229), 0, 0)'),
         ({"path": "/a/b/c/"}, "/a/b", '"c", S_IFCHR|0666, makedev(10, 229), 0, 0)'),
         ({"fileMode": 0o600}, "/dev", '"fuse", S_IFCHR|0600, makedev(10, 229), 0, 0)'),
-        ({"fileMode": 0}, "/dev", '"fuse", S_IFCHR|00, makedev(10, 229), 0, 0)'),
+        ({"fileMode": 0}, "/dev", '"fuse", S_IFCHR|0, makedev(10, 229), 0, 0)'),
         # engines pass st_mode as it is: the type is in `type`
         ({"fileMode": 0o60640}, "/dev", '"fuse", S_IFCHR|0640, makedev(10, 229), 0, 0)'),
         ({"uid": 3, "gid": 4}, "/dev", '"fuse", S_IFCHR|0666, makedev(10, 229), 3, 4)'),
