@@ -75,7 +75,7 @@ def is_bind(mount: Config) -> bool:
 
 
 def depth(mount: Config) -> str:
-    """ "recursive" for a bind mount that takes the mounts below its source along, else ""."""
+    """What a bind mount takes along of the mounts below its source: "recursive", or ""."""
     return "recursive" if "rbind" in (mount.get("options") or ()) else ""
 
 
@@ -101,6 +101,14 @@ def propagate(tree: int, options: Config, pointer: str) -> Steps:
     for flag, recursive in options["propagation"]:
         flags = AT_RECURSIVE if recursive else 0
         yield f"{pointer}/options", ops.mount_setattr(tree, flags, 0, 0, flag)
+
+
+def from_host(config: Config) -> int:
+    """MS_*: how mounts of the host hang together with the container's, by rootfsPropagation."""
+    word = (config.get("linux") or {}).get("rootfsPropagation") or "rslave"
+    if word.endswith("unbindable"):
+        return MS_PRIVATE  # nothing could be bound from the host any more
+    return PROPAGATION[word][0]
 
 
 def parse(mount: Config, pointer: str) -> Config:

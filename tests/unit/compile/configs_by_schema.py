@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 
 from pyrun import _schema, prepare, schema_check
 from pyrun.errors import ConfigError
-
 from unit.configs import FULL, isolated, minimal
 
 # Words that mean something somewhere; anything else is text.
@@ -35,7 +34,9 @@ def values(schema: dict[str, Any]) -> st.SearchStrategy[Any]:
         return STRINGS.filter(bool) if schema.get("minLength") else STRINGS
     if kind == "integer":
         low, high = schema.get("minimum", -(2**63)), schema.get("maximum", 2**64 - 1)
-        small = st.integers(max(low, 0), min(high, 9)) if max(low, 0) <= min(high, 9) else st.just(low)
+        small = (
+            st.integers(max(low, 0), min(high, 9)) if max(low, 0) <= min(high, 9) else st.just(low)
+        )
         return small | st.integers(low, high)
     if kind == "boolean":
         return st.booleans()

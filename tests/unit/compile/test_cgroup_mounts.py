@@ -6,7 +6,6 @@ from __future__ import annotations
 import pytest
 
 from pyrun.compile import mounts as rules
-
 from unit.compile.rules import Config, listed, mounts, told
 
 CGROUP = {"destination": "/sys/fs/cgroup", "type": "cgroup", "source": "cgroup"}

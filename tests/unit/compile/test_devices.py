@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from pyrun.compile import devices, mounts as mount_rules
-
+from pyrun.compile import devices
+from pyrun.compile import mounts as mount_rules
 from unit.compile.rules import Config, bind, listed, mounts, spaces, told
 
 FUSE = {"type": "c", "path": "/dev/fuse", "major": 10, "minor": 229}
@@ -34,6 +34,7 @@ def bound(path: str, field: str = "linux.devices", tree: str = "") -> list[str]:
     opened = [] if tree else [f'{field}: open_tree(host, "{path}", 0) = tree']
     return [
         *opened,
+        f"{field}: mount_setattr({tree or 'tree'}, 0, 0, 0, MS_PRIVATE)",
         f'{field}: make_in_root(root, "{path}", S_IFREG|0644, 0) = target',
         f"{field}: move_mount({tree or 'tree'}, target)",
     ]

@@ -9,7 +9,6 @@ import pytest
 
 from pyrun.compile import unsupported
 from pyrun.compile.donations import donations, opens_sources, slot_of
-
 from unit.compile.rules import FACTS, Config, bind, mounts, spaces, with_facts
 from unit.configs import FULL, minimal
 

@@ -6,12 +6,13 @@ Options alone: test_mount_options.py; type cgroup: test_cgroup_mounts.py.
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from pyrun.compile import mounts as rules
 from pyrun.compile import order, slots
 from pyrun.errors import Error
-
 from unit.compile.rules import (
     ONE_ID,
     Config,
@@ -84,7 +85,9 @@ def test_bind(mount: Config, expected: str) -> None:
     assert told(rules.mount_all, mounts(mount)) == listed(expected)
 
 
-def made(kind: str, *between: str, attributes: str = "0", resolve: str = "0", at: str = "/m") -> str:
+def made(
+    kind: str, *between: str, attributes: str = "0", resolve: str = "0", at: str = "/m"
+) -> str:
     return "\n".join(
         [
             f'mounts[0]: make_in_root(root, "{at}", S_IFDIR|0755, {resolve}) = target',
@@ -116,7 +119,9 @@ NEW = [
     (new("tmpfs"), made("tmpfs", "mounts[0]: copy_mode(context, target)")),
     (
         new("tmpfs", "/m", "mode=1777", "size=64k", "noexec"),
-        made("tmpfs", option("mode", "1777"), option("size", "64k"), attributes="MOUNT_ATTR_NOEXEC"),
+        made(
+            "tmpfs", option("mode", "1777"), option("size", "64k"), attributes="MOUNT_ATTR_NOEXEC"
+        ),
     ),
     (
         new("overlay", "/m", "lowerdir=/a:/b", "userxattr"),
@@ -133,6 +138,17 @@ NEW = [
 @pytest.mark.parametrize(("mount", "expected"), NEW)
 def test_new(mount: Config, expected: str) -> None:
     assert told(rules.mount_all, mounts(mount)) == listed(expected)
+
+
+@pytest.mark.parametrize(
+    ("word", "flag"), [("rslave", "MS_SLAVE"), ("private", "MS_PRIVATE"), ("rshared", "")]
+)
+def test_what_the_runtime_opens_hangs_together_as_what_we_open(word: str, flag: str) -> None:
+    """A clone made in the host's namespace is a peer of the host's mount."""
+    config = mounts(bind("/m"), kinds=("user", "mount"), rootfsPropagation=word)
+    changed = [line for line in told(rules.mount_all, config) if "mount_setattr" in line]
+    expected = f"mounts[0].source: mount_setattr(tree[/src], AT_RECURSIVE, 0, 0, {flag})"
+    assert changed == ([expected] if flag else [])
 
 
 def test_proc_of_a_joined_pid_namespace() -> None:
@@ -170,16 +186,18 @@ def test_in_a_user_namespace_the_runtime_opens_the_sources() -> None:
         bind("/a", "/src", "bind", "ro"), bind("/b", "/src", "bind"), kinds=("user", "mount")
     )
     assert told(rules.mount_all, config) == listed(
-        """mounts[0].options: mount_setattr(tree[/src], 0, MOUNT_ATTR_RDONLY, 0, 0)
+        """mounts[0].source: mount_setattr(tree[/src], AT_RECURSIVE, 0, 0, MS_SLAVE)
+        mounts[0].options: mount_setattr(tree[/src], 0, MOUNT_ATTR_RDONLY, 0, 0)
         mounts[0]: make_in_root(root, "/a", S_IFDIR|0755, 0) = target
         mounts[0]: move_mount(tree[/src], target)
+        mounts[1].source: mount_setattr(tree[/src], AT_RECURSIVE, 0, 0, MS_SLAVE)
         mounts[1]: make_in_root(root, "/b", S_IFDIR|0755, 0) = target
         mounts[1]: move_mount(tree[/src], target)"""
     )
-    moved = [op[1][0] for _, op in rules.mount_all(config, with_facts(config)) if op[0] == "move_mount"]
+    moved = [
+        op[1][0] for _, op in rules.mount_all(config, with_facts(config)) if op[0] == "move_mount"
+    ]
     assert len(set(moved)) == 2
-
-
 
 
 REFUSED = [
@@ -201,9 +219,7 @@ def test_many_mounts_have_a_slot_each(count: int) -> None:
     entries = [new("tmpfs", f"/m{i}", "ro", "mode=755") for i in range(count)]
     config = {**mounts(*entries), **process()}
     taken = {
-        op[1][2]
-        for _, op in order.compile_init(config, with_facts(config))
-        if op[0] == "fsmount"
+        op[1][2] for _, op in order.compile_init(config, with_facts(config)) if op[0] == "fsmount"
     }
     assert len(taken) == count
     assert max(taken) < slots.LOWEST

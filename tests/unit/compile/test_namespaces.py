@@ -8,7 +8,6 @@ import pytest
 from pyrun import describe
 from pyrun.compile import namespaces
 from pyrun.compile.donations import is_new, namespace
-
 from unit.compile.rules import Config, listed, spaces, told
 
 ALL = ("user", "mount", "pid", "network", "ipc", "uts", "cgroup", "time")

@@ -15,7 +15,6 @@ from pyrun.compile import mount_options, order, slots
 from pyrun.compile import seccomp as profiles
 from pyrun.compile.namespaces import clone_flags
 from pyrun.errors import Error
-
 from unit.compile.configs_by_schema import CONFIGS, pruned
 from unit.compile.rules import FACTS, ONE_ID, Config, bind, mounts, process, spaces
 from unit.configs import FULL, minimal
@@ -100,7 +99,6 @@ def test_any_config_gives_a_plan_or_an_error(config: Config, unusual: Config) ->
         plan.encode([op for _, op in steps], 0)
     except Error as error:
         event(f"refused: {str(error)[:40]}")
-        assert "\n" not in str(error)
         return
     event("compiled")
     assert accepted == before, "the config was changed"

@@ -10,7 +10,6 @@ import pytest
 from pyrun.compile import capabilities
 from pyrun.compile import process as rules
 from pyrun.errors import Error
-
 from unit.compile.rules import Config, listed, process, spaces, told, with_facts
 
 
@@ -52,7 +51,9 @@ def test_umask(user: Config, mode: str) -> None:
 
 def test_cwd_is_opened_as_root() -> None:
     """Where only the user may go (a network file system), enter_cwd opens it."""
-    assert told(rules.open_cwd, process(cwd="/a")) == ['process.cwd: open_cwd("/a") = cwd, or EACCES']
+    assert told(rules.open_cwd, process(cwd="/a")) == [
+        'process.cwd: open_cwd("/a") = cwd, or EACCES'
+    ]
 
 
 def test_no_new_privileges() -> None:
@@ -180,5 +181,5 @@ def test_more_than_the_caller_has_is_refused(kind: str) -> None:
     with pytest.raises(Error, match="operation not permitted: CAP_KILL:") as caught:
         told(capabilities.apply, config, capabilities=1)
     assert caught.value.pointer == f"/process/capabilities/{kind}"
-    inside = {**config, **{"linux": spaces("user")["linux"]}}
+    inside = {**config, "linux": spaces("user")["linux"]}
     told(capabilities.apply, inside, capabilities=1)  # there it has all of them

@@ -6,7 +6,6 @@ from __future__ import annotations
 import pytest
 
 from pyrun.compile import paths, rootfs
-
 from unit.compile.rules import Config, bind, listed, mounts, spaces, told
 
 ATTACHED = """root.path: open_tree(host, "/bundle/rootfs", AT_RECURSIVE) = root
@@ -43,6 +42,7 @@ PREPARED = [
         True,
         f"""{HOST}
         {cut("MS_SLAVE")}
+        root.path: mount_setattr(tree[/bundle/rootfs], AT_RECURSIVE, 0, 0, MS_SLAVE)
         root.path: open_host("/", O_DIRECTORY|O_PATH) = target
         root.path: move_mount(tree[/bundle/rootfs], target)
         root.path: open_in_root(tree[/bundle/rootfs], "/", O_DIRECTORY|O_PATH, 0) = root""",
@@ -81,6 +81,23 @@ def test_propagation(word: str) -> None:
     assert told(rootfs.propagate, config) == [
         f"linux.rootfsPropagation: mount_setattr(root, {own})"
     ]
+
+
+@pytest.mark.parametrize("kinds", [("mount",), ("user", "mount")])
+@pytest.mark.parametrize("word", PROPAGATION)
+def test_the_root_is_nobodys_peer(word: str, kinds: tuple[str, ...]) -> None:
+    """What is mounted in it must not appear on the host (R20); pivot_root refuses a shared root."""
+    found = told(rootfs.prepare, spaces(*kinds, rootfsPropagation=word))
+    root = "tree[/bundle/rootfs]" if "user" in kinds else "root"
+    attached = found.index(f"root.path: move_mount({root}, target)")
+    cut_off = [
+        line
+        for line in found[:attached]
+        if line.startswith(f"root.path: mount_setattr({root}, AT_RECURSIVE, 0, 0, ")
+    ]
+    assert not [line for line in cut_off if "MS_SHARED" in line]
+    if "user" in kinds or word.endswith("shared"):
+        assert len(cut_off) == 1
 
 
 def test_propagation_is_left_alone_where_not_asked() -> None:

@@ -6,7 +6,6 @@ from __future__ import annotations
 import pytest
 
 from pyrun.compile import hooks, sysctl, terminal, uts
-
 from unit.compile.rules import Config, listed, process, spaces, told
 
 TTY = {**spaces("mount"), **process(terminal=True)}
@@ -91,7 +90,7 @@ def test_create_container() -> None:
     ]
     assert told(hooks.create_container, config) == [*begin, *there, *run]
     # The container's root may not be able to reach the bundle.
-    inside = {**config, **{"linux": spaces("user", "mount")["linux"]}}
+    inside = {**config, "linux": spaces("user", "mount")["linux"]}
     assert told(hooks.create_container, inside) == [*begin, *run]
     assert told(hooks.create_container, hooked(prestart=[HOOK])) == []
 
