@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Operations on the process itself: namespaces, terminal, identity, hooks, and the user's program. */
+/* Operations on the process itself: namespaces, terminal, identity, hooks, and the user's program.
+ */
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
@@ -161,6 +162,12 @@ int op_sethostname(const uint64_t *arg)
 int op_setdomainname(const uint64_t *arg)
 {
     return setdomainname(str(arg[0]), strlen(str(arg[0])));
+}
+
+int op_setrlimit(const uint64_t *arg)
+{
+    uint64_t limits[2] = {arg[1], arg[2]};
+    return (int)syscall(SYS_prlimit64, 0, arg[0], limits, NULL);
 }
 
 int op_prctl(const uint64_t *arg)
@@ -333,7 +340,7 @@ static void become_hook(const uint64_t *arg, int pipe)
     if (setpgid(0, 0) == 0 && prctl(PR_SET_PDEATHSIG, SIGKILL) == 0 &&
         lseek(slot[arg[3]], 0, SEEK_SET) == 0 && dup2(slot[arg[3]], 0) == 0 &&
         dup2(slot[arg[4]], 1) == 1 && dup2(slot[arg[4]], 2) == 2 &&
-        (report = pipe == 3 ? 3 : dup3(pipe, 3, O_CLOEXEC)) == 3 && close_range(4, ~0U, 0) == 0)
+        (report = pipe == 3 ? 3 : dup3(pipe, 3, O_CLOEXEC)) == 3 && close_fds(4, ~0U) == 0)
         execve(str(arg[0]), list(arg[1]), list(arg[2]));
     int number = errno;
     _exit(write(report, &number, sizeof number) == (ssize_t)sizeof number ? 127 : 126);
@@ -381,9 +388,9 @@ int op_seccomp(const uint64_t *arg)
 int op_close_others(const uint64_t *arg)
 {
     unsigned first = (unsigned)arg[0];
-    if (report_fd > (int)first && close_range(first, (unsigned)report_fd - 1, 0) < 0)
+    if (report_fd > (int)first && close_fds(first, (unsigned)report_fd - 1) < 0)
         return -1;
-    return close_range((unsigned)report_fd + 1, ~0U, 0);
+    return close_fds((unsigned)report_fd + 1, ~0U);
 }
 
 int op_execve(const uint64_t *arg)

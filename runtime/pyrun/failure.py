@@ -43,6 +43,8 @@ HINTS = {
     ("open_pty", errno.ENOTTY): "/dev/pts of the container is not a devpts",
     ("open_pty", errno.ENOENT): "a terminal needs a devpts at /dev/pts (see mounts)",
     ("seccomp", errno.EACCES): "without noNewPrivileges a filter needs CAP_SYS_ADMIN",
+    ("setrlimit", errno.EPERM): "above the caller's own hard limit (raising it takes"
+    " CAP_SYS_RESOURCE)",
     ("setresuid", errno.EINVAL): "the user namespace does not map this user",
     ("setresgid", errno.EINVAL): "the user namespace does not map this group",
     ("setgroups", errno.EINVAL): "the user namespace does not map one of these groups",
@@ -69,7 +71,8 @@ def explain(steps: list[Step], config: Config, index: int, number: int, detail: 
 
 def sentence(pointer: str, where: str, op: Op, number: int, detail: int) -> Error:
     """The same from what `start` finds on record: the operation, and its field in words."""
-    name, operands, _ = op
+    name, words, _ = op
+    operands: Any = words
     if name == "find_executable":
         return _not_found(operands[0], where, number)
     if name == "execve":

@@ -128,7 +128,7 @@ def sources(config: Config, bundle: str) -> dict[str, str]:
 
 
 def kind(path: str, pointer: str) -> str:
-    """What is there: "directory", "file" or "". Raises Error where the caller may not look."""
+    """What is there: "directory", "file", "" for nothing. Raises Error where we may not look."""
     try:
         mode = os.stat(path).st_mode
     except (FileNotFoundError, NotADirectoryError):

@@ -186,6 +186,11 @@ def pivot_root(root: Slot, layers: int) -> Op:
     return ("pivot_root", (root, layers), 0)
 
 
+def detach_host(path: str) -> Op:
+    """umount2(2) with MNT_DETACH of a mount of the host, before the root is changed."""
+    return ("detach_host", (path,), 0)
+
+
 def chroot(root: Slot) -> Op:
     """fchdir(2) and chroot(2): without a mount namespace, or when asked not to pivot."""
     return ("chroot", (root,), 0)
@@ -257,6 +262,11 @@ def sethostname(name: str) -> Op:
 def setdomainname(name: str) -> Op:
     """setdomainname(2)."""
     return ("setdomainname", (name,), 0)
+
+
+def setrlimit(resource: int, soft: int, hard: int) -> Op:
+    """setrlimit(2)."""
+    return ("setrlimit", (resource, soft, hard), 0)
 
 
 def prctl(option: int, value: int) -> Op:

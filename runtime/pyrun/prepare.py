@@ -11,6 +11,7 @@ from pyrun.cgroup.facts import facts as cgroup_facts
 from pyrun.cgroup.plan import plan as cgroup_plan
 from pyrun.compile import checks, namespaces, order, unsupported
 from pyrun.compile import seccomp as profiles
+from pyrun.compile.donations import namespace
 from pyrun.errors import ConfigError, Error
 
 TYPE_CHECKING = False
@@ -48,6 +49,9 @@ def gather(opts: Options, fifo: bool) -> tuple[Config, Facts]:
     check(config)
     if not config.get("process"):
         raise Error("process is missing: there would be nothing to start", "/process")
+    if opts.get("no_pivot") and namespace(config, "user"):
+        # the host's proc can't be detached there, and an unmasked one would stay below
+        raise Error("--no-pivot does not go with a user namespace")
     return config, host.gather(config, opts, bundle, fifo)
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+
 from life.cgroup_steps import (
     LIMITS,
     PARENT,

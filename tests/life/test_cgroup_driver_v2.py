@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+
 from life.cgroup_steps import LIMITS, gone, plan, remove_parents, run_in, sleeper
 from needs import excuse, needs
 from pyrun.cgroup import driver

@@ -75,7 +75,7 @@ def is_bind(mount: Config) -> bool:
 
 
 def depth(mount: Config) -> str:
-    """What a bind mount takes along of the mounts below its source: "recursive", or ""."""
+    """The word "recursive" for a bind mount that takes mounts below its source along, else ""."""
     return "recursive" if "rbind" in (mount.get("options") or ()) else ""
 
 

@@ -18,6 +18,7 @@ from pyrun.compile import (
     namespaces,
     paths,
     process,
+    rlimits,
     rootfs,
     sysctl,
     terminal,
@@ -38,7 +39,7 @@ INIT = (
     namespaces.keyring,
     namespaces.loopback,
     uts.set_names,
-    sysctl.write,  # before the root changes: a masked /proc forbids another one to user namespaces
+    sysctl.write,  # before masks: with one on /proc, a user namespace gets no other procfs
     rootfs.prepare,  # before mounts: nothing of them may reach the host
     mounts.mount_all,
     devices.make_all,  # after mounts: a /dev of the config is there by now
@@ -57,12 +58,14 @@ INIT = (
     terminal.session,  # in the init itself: a terminal is lost with its session's leader
     process.set_umask,
     process.open_cwd,  # as root
+    process.find_home,
+    hooks.prepare_start,
+    rlimits.limit,  # after the last descriptor; as root, for raising takes CAP_SYS_RESOURCE
     capabilities.limit,  # needs CAP_SETPCAP
     process.become_user,
     capabilities.apply,
     process.no_new_privileges,
     process.find,  # as the user: may it be executed?
-    hooks.prepare_start,
     process.ready,  # `create` ends, `start` begins
     hooks.start_container,
     process.close,  # CVE-2024-21626

@@ -84,11 +84,15 @@ def candidates(config: Config) -> list[str]:
     return [f"{folder}/{name}" for folder in path.split(":") if folder.startswith("/") and name]
 
 
-def find(config: Config, facts: Facts) -> Steps:
-    """While `create` can still say that there is no such program."""
+def find_home(config: Config, facts: Facts) -> Steps:
+    """Before limits: it opens a file."""
     if "HOME=" in environment(config, facts):
         uid = (config["process"].get("user") or {}).get("uid") or 0
         yield "/process/env", ops.find_home(uid)
+
+
+def find(config: Config, facts: Facts) -> Steps:
+    """While `create` can still say that there is no such program."""
     yield "/process/args/0", ops.find_executable(candidates(config))
 
 

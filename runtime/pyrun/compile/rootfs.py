@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import errno
+
 from pyrun import ops
 from pyrun.compile.donations import namespace, opens_sources, slot_of
 from pyrun.compile.mount_options import PROPAGATION, destination, from_host
@@ -107,6 +109,10 @@ def pivot(config: Config, facts: Facts) -> Steps:
         yield "/root/path", ops.chroot(ROOT)
     elif facts["no_pivot"]:
         # It lies over "/" already, so there is nothing to move: `..` leads back to it from there.
+        # What of the host stays below can't be reached; but an unmasked proc or sysfs among it
+        # would let the container mount another one.
+        for path in ("/proc", "/sys"):
+            yield "/root/path", ops.tolerate(errno.EINVAL, ops.detach_host(path))
         yield "/root/path", ops.chroot(ROOT)
     else:
         yield "/root/path", ops.pivot_root(ROOT, _layers(config))

@@ -7,6 +7,7 @@ import math
 from typing import Any
 
 import pytest
+
 from pyrun.cgroup import resources
 from pyrun.errors import Error
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from pyrun.cgroup import cgroupfs, devicefilter, driver, permission, procs
 from pyrun.errors import Error
 
