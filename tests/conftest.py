@@ -16,6 +16,11 @@ import pyrun as package
 ROOT = Path(__file__).parent.parent
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """--update: golden files are written anew (tests/plans)."""
+    parser.addoption("--update", action="store_true", help="write golden files anew")
+
+
 def pytest_sessionstart() -> None:
     """Refuses to test an installed package that is not the one in this tree."""
     source = ROOT / "runtime/pyrun"

@@ -171,10 +171,16 @@ int op_check_device(const uint64_t *arg)
     return -1;
 }
 
+/* Private: as a peer of the host's /dev, a mask would hand on what is mounted over it. */
 static int cover(int target, int source)
 {
+    struct mount_attr alone = {.propagation = MS_PRIVATE};
     int fd = clone_tree(source, "", 0);
-    return fd < 0 ? -1 : closing(fd, attach(fd, target));
+    if (fd < 0)
+        return -1;
+    if (set_attributes(fd, 0, &alone) < 0)
+        return closing(fd, -1);
+    return closing(fd, attach(fd, target));
 }
 
 int op_mask(const uint64_t *arg)

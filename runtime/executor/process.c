@@ -243,7 +243,8 @@ int op_set_ambient(const uint64_t *arg)
 
 int op_open_cwd(const uint64_t *arg)
 {
-    return fill(arg[1], open_below(AT_FDCWD, str(arg[0]), O_PATH | O_DIRECTORY, 0));
+    int fd = open_at(AT_FDCWD, str(arg[0]), O_PATH | O_DIRECTORY, RESOLVE_NO_MAGICLINKS);
+    return fill(arg[1], fd);
 }
 
 int op_enter_cwd(const uint64_t *arg)
@@ -288,7 +289,9 @@ int op_find_home(const uint64_t *arg)
 {
     static char buffer[1 << 16]; /* users of a container beyond this live in "/" */
     memcpy(home, "HOME=/", sizeof "HOME=/");
-    int fd = open_below(AT_FDCWD, "/etc/passwd", O_RDONLY | O_NONBLOCK, 0);
+    /* By the root of the process, which is the container's. Not RESOLVE_IN_ROOT: with AT_FDCWD, that
+     * would be the working directory. */
+    int fd = open_at(AT_FDCWD, "/etc/passwd", O_RDONLY | O_NONBLOCK, RESOLVE_NO_MAGICLINKS);
     if (fd < 0)
         return 0;
     ssize_t size = read(fd, buffer, sizeof buffer - 1);
@@ -329,16 +332,18 @@ int op_find_executable(const uint64_t *arg)
     return -1;
 }
 
-/* In the child of run_hook; the result of exec goes through a pipe that success closes. */
+/* In the child of run_hook; the result of exec goes through a pipe that success closes. Until the
+ * pipe is descriptor 3, that number is somebody else's. */
 static void become_hook(const uint64_t *arg, int pipe)
 {
+    int report = pipe;
     if (setpgid(0, 0) == 0 && prctl(PR_SET_PDEATHSIG, SIGKILL) == 0 &&
         lseek(slot[arg[3]], 0, SEEK_SET) == 0 && dup2(slot[arg[3]], 0) == 0 &&
-        dup2(slot[arg[4]], 1) == 1 && dup2(slot[arg[4]], 2) == 2 && dup3(pipe, 3, O_CLOEXEC) == 3 &&
-        close_fds(4, ~0U) == 0)
+        dup2(slot[arg[4]], 1) == 1 && dup2(slot[arg[4]], 2) == 2 &&
+        (report = pipe == 3 ? 3 : dup3(pipe, 3, O_CLOEXEC)) == 3 && close_fds(4, ~0U) == 0)
         execve(str(arg[0]), list(arg[1]), list(arg[2]));
     int number = errno;
-    _exit(write(3, &number, sizeof number) == (ssize_t)sizeof number ? 127 : 126);
+    _exit(write(report, &number, sizeof number) == (ssize_t)sizeof number ? 127 : 126);
 }
 
 int op_run_hook(const uint64_t *arg)
