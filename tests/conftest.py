@@ -16,6 +16,11 @@ import pyrun as package
 ROOT = Path(__file__).parent.parent
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Here and not in tests/life, whose conftest.py is read after the command line."""
+    parser.addoption("--runtime", help="tests/life: pyrun, runc, crun or all ($RUNTIME)")
+
+
 def pytest_sessionstart() -> None:
     """Refuses to test an installed package that is not the one in this tree."""
     source = ROOT / "runtime/pyrun"
