@@ -55,8 +55,7 @@ def main(source: str, header: str, module: str) -> None:
     with open(module, "w", encoding="ascii") as file:
         file.write('"""Generated from ops.py: do not edit."""\n\n')
         file.write(f"CHECKSUM = 0x{checksum:08x}\nCODES = {{\n")
-        for code, (name, _) in enumerate(ops):
-            file.write(f'    "{name}": {code},\n')
+        file.writelines(f'    "{name}": {code},\n' for code, (name, _) in enumerate(ops))
         file.write("}\n")
 
 

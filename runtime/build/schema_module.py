@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Turns spec/config.schema.json into pyrun/_schema.py, so that a create need not read and resolve it.
+"""Turns spec/config.schema.json into pyrun/_schema.py: a create need not read and resolve it.
 
 Usage: python schema_module.py spec/config.schema.json OUT.py
 
@@ -51,7 +51,9 @@ def literal(node: Any, where: str) -> str:
         if keyword in TEXTS:
             continue
         if keyword == "properties":
-            inner = [f"{name!r}: {literal(child, f'{where}/{name}')}" for name, child in value.items()]
+            inner = [
+                f"{name!r}: {literal(child, f'{where}/{name}')}" for name, child in value.items()
+            ]
             text = "{" + ", ".join(inner) + "}"
         elif keyword in {"items", "additionalProperties"}:
             text = literal(value, f"{where}/{keyword}")

@@ -219,8 +219,8 @@ int main(int argc, char **argv)
     unsigned first = (unsigned)strtol(argv[2], NULL, 10);
     /* The first act: only descriptors that somebody meant for us stay (CVE-2024-21626). */
     if (runtime_fd > (int)first)
-        close_range(first, (unsigned)runtime_fd - 1, 0);
-    if (runtime_fd < (int)first || close_range((unsigned)runtime_fd + 1, ~0U, 0) < 0)
+        close_fds(first, (unsigned)runtime_fd - 1);
+    if (runtime_fd < (int)first || close_fds((unsigned)runtime_fd + 1, ~0U) < 0)
         quit();
     fcntl(runtime_fd, F_SETFD, FD_CLOEXEC);
     report_fd = runtime_fd;

@@ -4,6 +4,8 @@
 #define PYRUN_EXECUTOR_H
 
 #include <stdint.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include "ops.gen.h"
 #include "plan.h"
@@ -35,6 +37,12 @@ static inline char **list(uint64_t operand)
 static inline const uint64_t *block(uint64_t operand)
 {
     return (const uint64_t *)(uintptr_t)operand; /* NOLINT(performance-no-int-to-ptr) */
+}
+
+/* close_range(2), which not every C library has a function for. */
+static inline int close_fds(unsigned first, unsigned last)
+{
+    return (int)syscall(SYS_close_range, first, last, 0);
 }
 
 /* Puts a descriptor into a slot, and hands on what was to be the result of opening it. */

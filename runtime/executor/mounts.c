@@ -145,8 +145,7 @@ int op_fsmount(const uint64_t *arg)
 
 int op_mount_setattr(const uint64_t *arg)
 {
-    struct mount_attr attributes = {
-        .attr_set = arg[2], .attr_clr = arg[3], .propagation = arg[4]};
+    struct mount_attr attributes = {.attr_set = arg[2], .attr_clr = arg[3], .propagation = arg[4]};
     return set_attributes(slot[arg[0]], (unsigned)arg[1], &attributes);
 }
 

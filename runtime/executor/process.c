@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Operations on the process itself: namespaces, terminal, identity, hooks, and the user's program. */
+/* Operations on the process itself: namespaces, terminal, identity, hooks, and the user's program.
+ */
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
@@ -328,7 +329,7 @@ static void become_hook(const uint64_t *arg, int pipe)
     if (setpgid(0, 0) == 0 && prctl(PR_SET_PDEATHSIG, SIGKILL) == 0 &&
         lseek(slot[arg[3]], 0, SEEK_SET) == 0 && dup2(slot[arg[3]], 0) == 0 &&
         dup2(slot[arg[4]], 1) == 1 && dup2(slot[arg[4]], 2) == 2 && dup3(pipe, 3, O_CLOEXEC) == 3 &&
-        close_range(4, ~0U, 0) == 0)
+        close_fds(4, ~0U) == 0)
         execve(str(arg[0]), list(arg[1]), list(arg[2]));
     int number = errno;
     _exit(write(3, &number, sizeof number) == (ssize_t)sizeof number ? 127 : 126);
@@ -376,9 +377,9 @@ int op_seccomp(const uint64_t *arg)
 int op_close_others(const uint64_t *arg)
 {
     unsigned first = (unsigned)arg[0];
-    if (report_fd > (int)first && close_range(first, (unsigned)report_fd - 1, 0) < 0)
+    if (report_fd > (int)first && close_fds(first, (unsigned)report_fd - 1) < 0)
         return -1;
-    return close_range((unsigned)report_fd + 1, ~0U, 0);
+    return close_fds((unsigned)report_fd + 1, ~0U);
 }
 
 int op_execve(const uint64_t *arg)

@@ -39,13 +39,11 @@ static void say(const char *text)
 
 static int fail(const char *what, const char *path, int error)
 {
-    const char *why = strerrordesc_np(error);
-
     say("pyrun: ");
     say(what);
     say(path);
     say(": ");
-    say(why ? why : "unknown error");
+    say(strerror(error));
     say("\n");
     return EXIT_FAILURE;
 }

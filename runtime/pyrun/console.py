@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Handing a terminal's master to whoever listens at --console-socket."""
+"""Handing descriptors to engines: the terminal's master at --console-socket, the init's pidfd at
+--pidfd-socket."""
 
 from __future__ import annotations
 
@@ -19,16 +20,16 @@ def peer_name(master: int) -> str:
     return f"/dev/pts/{int.from_bytes(number, sys.byteorder)}"
 
 
-def send_master(path: str, master: int) -> None:
-    """One message: the descriptor, and the peer's name as its text. Raises Error."""
+def send(path: str, fd: int, text: str) -> None:
+    """One message to a listening socket: the descriptor, and a text with it. Raises Error."""
     if len(path.encode()) > PATH_MAX:
-        raise Error(f"console socket {path}: longer than {PATH_MAX} bytes")
+        raise Error(f"socket {path}: longer than {PATH_MAX} bytes")
     connection = socket(AF_UNIX, SOCK_STREAM)
     try:
         connection.connect(path)
-        data = master.to_bytes(4, sys.byteorder)
-        connection.sendmsg([peer_name(master).encode()], [(SOL_SOCKET, SCM_RIGHTS, data)])
+        data = fd.to_bytes(4, sys.byteorder)
+        connection.sendmsg([text.encode()], [(SOL_SOCKET, SCM_RIGHTS, data)])
     except OSError as error:
-        raise from_os(error, f"console socket {path}") from None
+        raise from_os(error, f"socket {path}") from None
     finally:
         connection.close()

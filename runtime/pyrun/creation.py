@@ -10,10 +10,10 @@ from __future__ import annotations
 import errno
 import os
 import time
-from _signal import SIGHUP, SIGTERM
+from _signal import SIG_IGN, SIGHUP, SIGTERM, getsignal
 from _signal import signal as on_signal
 
-from pyrun import idmaps, init, launch, log, state, sync, teardown
+from pyrun import idmaps, init, launch, log, starting, state, sync, teardown
 from pyrun.cgroup import driver
 from pyrun.compile.donations import donations
 from pyrun.errors import Error, from_os
@@ -23,7 +23,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from pyrun.launch import Answer, Child
     from pyrun.prepare import Prepared
-    from pyrun.types import Config
+    from pyrun.types import Config, Step
 
 SPEC_VERSION = "1.3.0"
 UNLIMITED = 0xFFFF_FFFF_FFFF_FFFF
@@ -43,7 +43,8 @@ class Creation:
     def create(self) -> Child:
         """Until the init is READY. On any failure everything is undone. Raises Error."""
         for number in (SIGHUP, SIGTERM):
-            on_signal(number, _interrupted)
+            if getsignal(number) != SIG_IGN:  # as under nohup
+                on_signal(number, _interrupted)
         try:
             self._write_intent()
             driver.create(self.container.intent["cgroup"], self._resources())
@@ -51,21 +52,24 @@ class Creation:
             child = self._spawn()
             launch.serve(child, self._answers(), sync.READY, self.prepared.steps, self.config)
             self._ready(child)
-        except BaseException as error:
+        except BaseException as error:  # noqa: BLE001 - also an interrupt is undone, and raised
+            why = self._why(error)  # before the evidence goes
             self.undo()
-            raise self._why(error) from None
+            raise why from None
         return child
 
     def undo(self) -> None:
         """As if it had not been; also after a `run` that could not start its program."""
         for number in (SIGHUP, SIGTERM):
-            on_signal(number, lambda *_: None)
+            on_signal(number, SIG_IGN)
         teardown.undo(self.container)
 
     def _why(self, error: BaseException) -> BaseException:
         cgroup = self.container.intent.get("cgroup")
-        if isinstance(error, launch.Died) and cgroup and driver.oom_killed(cgroup):
+        if isinstance(error, launch.DiedError) and cgroup and driver.oom_killed(cgroup):
             return Error("container init was OOM-killed (memory limit too low?)")
+        if isinstance(error, Error):
+            error.message += starting.hook_output(self.container)
         return error
 
     def _resources(self) -> Config:
@@ -167,8 +171,8 @@ class Creation:
             sync.TIME_OFFSETS: self._offset_time,
             sync.CONSOLE: self._console,
             sync.RUNTIME_HOOKS: self._run_hooks,
-            sync.CREATE_STATE: self._state_for_hooks,
-            sync.START_STATE: self._state_for_hooks,
+            sync.CREATE_STATE: self._state_when_creating,
+            sync.START_STATE: self._state_when_created,
             sync.HOOK_OUTPUT: self._output_for_hooks,
         }
 
@@ -186,28 +190,32 @@ class Creation:
         if self.opts.get("console_socket"):
             from pyrun import console
 
-            console.send_master(self.opts["console_socket"], fd)
+            console.send(self.opts["console_socket"], fd, console.peer_name(fd))
             os.close(fd)
         else:
             self.master = fd
 
     def _run_hooks(self, child: Child, _fd: int) -> None:
-        from pyrun import hooks
+        from pyrun import lifecycle_hooks
 
         self.container.state["hooks_begun"] = True
         self.container.write_state()
-        document = teardown.state_document(self.container, init.CREATING, child.pid)
         for kind in ("prestart", "createRuntime"):
             wanted = (self.config.get("hooks") or {}).get(kind) or []
-            hooks.run(wanted, kind, document, self.facts["bundle"], self.opts.get("umask", 0o022))
+            lifecycle_hooks.run(self.container, kind, wanted, init.CREATING, child.pid)
 
-    def _state_for_hooks(self, child: Child, _fd: int) -> int:
+    def _state_when_creating(self, child: Child, _fd: int) -> int:
+        return self._state_for_hooks(child, init.CREATING)
+
+    def _state_when_created(self, child: Child, _fd: int) -> int:
+        return self._state_for_hooks(child, init.CREATED)
+
+    def _state_for_hooks(self, child: Child, status: str) -> int:
         """In the container, pid is what the container sees (runtime.md, state)."""
-        from pyrun import jsonscan
+        from pyrun import lifecycle_hooks
 
-        phase = self.container.state["phase"]
-        document = teardown.state_document(self.container, phase, inner_pid(child.pid))
-        return launch.seal("state", jsonscan.dumps(document).encode())
+        document = lifecycle_hooks.state_document(self.container, status, inner_pid(child.pid))
+        return launch.seal("state", document)
 
     def _output_for_hooks(self, _child: Child, _fd: int) -> int:
         flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -223,6 +231,10 @@ class Creation:
         self.container.write_state()
         if self.opts.get("pid_file"):
             teardown.write_pid_file(self.opts["pid_file"], child.pid)
+        if self.opts.get("pidfd_socket"):
+            from pyrun import console
+
+            console.send(self.opts["pidfd_socket"], child.pidfd, "pidfd")
         launch.go(child)
         log.debug(f"container {self.container.id}: init is ready, pid {child.pid}")
 
@@ -261,7 +273,7 @@ def timestamp() -> str:
     return f"{seconds}.{now % 1_000_000_000:09d}Z"
 
 
-def rest(steps: list[tuple[str, tuple[str, tuple[object, ...], int]]], config: Config) -> Config:
+def rest(steps: list[Step], config: Config) -> Config:
     """What `start` needs to explain a failure of the operations after the exec fifo: the index of
     the first, and (pointer, name, operands without data) of each."""
     first = next(i for i, (_, op) in enumerate(steps) if op[0] == "wait_start")

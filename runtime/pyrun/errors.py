@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a failure says: the one exception that reaches the user, and the kernel's words for errno."""
+"""What a failure says: the exception that reaches the user, and the kernel's words for errno."""
 
 from __future__ import annotations
 

@@ -69,7 +69,8 @@ def explain(steps: list[Step], config: Config, index: int, number: int, detail: 
 
 def sentence(pointer: str, where: str, op: Op, number: int, detail: int) -> Error:
     """The same from what `start` finds on record: the operation, and its field in words."""
-    name, operands, _ = op
+    name, words, _ = op
+    operands: Any = words
     if name == "find_executable":
         return _not_found(operands[0], where, number)
     if name == "execve":
@@ -112,7 +113,8 @@ def label(pointer: str, config: Config) -> str:
         return ""
     if parts[0] == "process" and parts[1:2] == ["args"]:
         return str(config["process"]["args"][0])
-    text, node = "", config
+    text = ""
+    node: Any = config
     for part in parts:
         text += f"[{part}]" if part.isdigit() else f".{part}" if text else part
         try:
@@ -139,7 +141,8 @@ def _content(parts: list[str], config: Config, node: Any) -> str:
 
 def describe(op: Op) -> str:
     """The operation, with the operand that tells most where the field doesn't say it already."""
-    name, operands, _ = op
+    name, words, _ = op
+    operands: Any = words
     if name in ("open_host", "fsopen"):
         return f"{name} {operands[0]}"
     if name in ("make_in_root", "open_in_root", "open_tree", "fsconfig") and operands[1]:

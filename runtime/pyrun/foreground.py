@@ -17,6 +17,8 @@ from pyrun.linux import SIGNALS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from pyrun.launch import Child
 
 # SIGCHLD says nothing that the pidfd does not; SIGURG is Go's, sent by runtimes to themselves.
@@ -30,7 +32,7 @@ class Terminal:
 
     def __init__(self, master: int) -> None:
         self.master = master
-        self.saved: list[object] | None = None
+        self.saved: list[Any] | None = None
         self.open = True
         self.input = os.isatty(0)
 
@@ -53,7 +55,7 @@ class Terminal:
     def stop(self) -> None:
         """Give our terminal its mode back."""
         if self.saved is not None:
-            termios.tcsetattr(0, termios.TCSADRAIN, self.saved)  # type: ignore[arg-type]
+            termios.tcsetattr(0, termios.TCSADRAIN, self.saved)
 
     def show(self) -> bool:
         """Copy what the container printed; False at its end (EIO: nobody has the peer open)."""
@@ -91,11 +93,9 @@ def _write_all(fd: int, data: bytes) -> None:
             raise
 
 
-def _raw(mode: list[object]) -> list[object]:
+def _raw(mode: list[Any]) -> list[Any]:
     """cfmakeraw of termios(3)."""
     iflag, oflag, cflag, lflag, ispeed, ospeed, characters = mode
-    assert isinstance(iflag, int) and isinstance(oflag, int)
-    assert isinstance(cflag, int) and isinstance(lflag, int)
     t = termios
     iflag &= ~(
         t.IGNBRK | t.BRKINT | t.PARMRK | t.ISTRIP | t.INLCR | t.IGNCR | t.ICRNL | t.IXON

@@ -4,12 +4,14 @@ once into a plain dictionary. Reading only; nothing here has an effect."""
 
 from __future__ import annotations
 
+import fcntl
 import os
 import sys
 
 from pyrun.compile import devices, mount_options
 from pyrun.errors import Error, from_os
 from pyrun.init import read_text
+from pyrun.state import in_user_namespace
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -24,6 +26,8 @@ def gather(config: Config, opts: Options, bundle: str, fifo: bool) -> Facts:
     check_kernel(release)
     rootfs = rootfs_path(config, bundle)
     capabilities = effective_capabilities()
+    nested = in_user_namespace()
+    preserve, listen = inherited(opts.get("preserve_fds") or 0)
     facts: Facts = {
         "id": opts["id"],
         "bundle": bundle,
@@ -36,11 +40,13 @@ def gather(config: Config, opts: Options, bundle: str, fifo: bool) -> Facts:
         "may_setgroups": may_setgroups(config, capabilities),
         "no_pivot": bool(opts.get("no_pivot")),
         "no_new_keyring": bool(opts.get("no_new_keyring")),
-        "preserve_fds": opts.get("preserve_fds") or 0,
+        "preserve_fds": preserve,
         "fifo": fifo,
-        "extra_env": [],
+        "extra_env": listen,
         "sources": sources(config, bundle),
         "device_sources": devices.sources(config),
+        # mknod(2) is for the first user namespace alone: everywhere else nodes are bound
+        "binds_devices": nested or devices.in_user_namespace(config),
         "has_kcore": os.path.exists("/proc/kcore"),
         "seccomp": b"",
         "seccomp_flags": 0,
@@ -48,6 +54,27 @@ def gather(config: Config, opts: Options, bundle: str, fifo: bool) -> Facts:
         "cgroup_hierarchies": [],
     }
     return facts
+
+
+def inherited(extra: int) -> tuple[int, list[tuple[str, str]]]:
+    """(how many descriptors from 3 on go to the container, environment that tells it of them).
+
+    Those of socket activation come first, if they were meant for this process: sd_listen_fds(3).
+    """
+    listen = 0
+    if os.environ.get("LISTEN_PID") == str(os.getpid()):
+        text = os.environ.get("LISTEN_FDS", "")
+        listen = int(text) if text.isascii() and text.isdigit() else 0
+    for fd in range(3, 3 + listen + extra):
+        try:
+            fcntl.fcntl(fd, fcntl.F_GETFD)
+        except OSError:
+            raise Error(
+                f"descriptor {fd} is to be preserved, but it is not open",
+                hint=f"--preserve-fds {extra}, LISTEN_FDS {listen}: they start at 3",
+            ) from None
+    names = [("LISTEN_FDS", str(listen)), ("LISTEN_PID", "1")] if listen else []
+    return listen + extra, names
 
 
 def check_kernel(release: str) -> None:
@@ -99,5 +126,3 @@ def sources(config: Config, bundle: str) -> dict[str, str]:
             else:
                 found[path] = "file" if os.path.exists(path) else ""
     return found
-
-

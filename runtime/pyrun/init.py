@@ -50,7 +50,7 @@ def start_time(pid: int) -> tuple[str, int]:
 
 
 def open_init(container: Container) -> int:
-    """A pidfd of the recorded init, or -1 if it is dead. Raises Error if that can't be found out."""
+    """A pidfd of the recorded init, or -1 if it is dead. Raises Error if that can't be known."""
     pid = container.state.get("init_process_pid", 0)
     if not pid or container.intent.get("boot_id") != boot_id():
         return -1

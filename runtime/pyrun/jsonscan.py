@@ -40,8 +40,8 @@ class _Decoder:
     """What make_scanner asks for its decisions."""
 
     strict = True  # control characters in strings are refused
-    object_hook = None
-    array_hook = None
+    object_hook: None = None
+    array_hook: None = None  # read from Python 3.15 on
     parse_int = int
 
     def __init__(self, *, drop_null: bool) -> None:

@@ -43,7 +43,7 @@ EXECUTOR = os.path.join(os.path.dirname(os.path.abspath(__file__)), "executor")
 _MESSAGE = Struct("=Iiii")
 
 
-class Died(Error):
+class DiedError(Error):
     """The executor ended without a word: killed, most likely."""
 
 
@@ -139,7 +139,7 @@ def _send(child: Child, kind: int, fds: list[int]) -> None:
         control = [(SOL_SOCKET, SCM_RIGHTS, data)] if fds else []
         connection.sendmsg([_MESSAGE.pack(kind, 0, 0, 0)], control)
     except (BrokenPipeError, ConnectionResetError):
-        raise Died("the container's init died") from None
+        raise DiedError("the container's init died") from None
     finally:
         connection.detach()
 
@@ -178,13 +178,14 @@ def serve(
     """Answer the executor's messages until it is at the point `until`, which stays unanswered;
     0: until it has become the user's program.
 
-    CHILD is answered by answers[0]. Raises Error for a failed operation, Died if it was killed.
+    CHILD is answered by answers[0]. Raises Error for a failed operation, DiedError if it was
+    killed.
     """
     while True:
         kind, first, number, detail, fd = _receive(child)
         if kind == 0:
             if until:
-                raise Died("the container's init died")
+                raise DiedError("the container's init died")
             return
         if kind == FAILED:
             from pyrun import failure

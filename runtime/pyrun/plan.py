@@ -74,7 +74,7 @@ class _Blob:
 
 
 def encode(ops: Sequence[Op], donated: int) -> bytes:
-    """The plan's bytes for these operations; the first `donated` slots are filled by the runtime."""
+    """The plan's bytes for these operations; the runtime fills the first `donated` slots."""
     blob = _Blob()
     codes = _build.CODES
     records = bytearray()
@@ -84,7 +84,5 @@ def encode(ops: Sequence[Op], donated: int) -> bytes:
             for operand in operands
         ]
         records += _RECORD.pack(codes[name], tolerated, *words, *_PADDING[len(words) :])
-    header = _HEADER.pack(
-        MAGIC, VERSION, _build.CHECKSUM, len(ops), SLOTS, donated, len(blob.data)
-    )
+    header = _HEADER.pack(MAGIC, VERSION, _build.CHECKSUM, len(ops), SLOTS, donated, len(blob.data))
     return header + bytes(records) + bytes(blob.data)

@@ -78,16 +78,19 @@ def plan_cgroup(config: Config, opts: Options, facts: Facts) -> dict[str, Any]:
 
 
 def hierarchies(known: dict[str, Any], record: dict[str, Any]) -> list[tuple[str, list[str], str]]:
-    """The v1 hierarchies as (directory name, mount options, the container's directory)."""
+    """The v1 hierarchies as (directory name, mount options, the container's directory).
+
+    A caller who may not make a cgroup there leaves the container in its own one.
+    """
     places: dict[str, list[str]] = {}
     for name, (place, *_) in known["mounts"].items():
         if name:
             places.setdefault(place, []).append(name)
-    return [
-        (
-            os.path.basename(place),
-            ["none", *names] if names[0].startswith("name=") else names,
-            record["paths"].get(names[0], place),
-        )
-        for place, names in places.items()
-    ]
+    found = []
+    for place, names in places.items():
+        path = record["paths"].get(names[0], "")
+        if not path or (record["rootless"] and not os.access(os.path.dirname(path), os.W_OK)):
+            path = place + known["own"].get(names[0], "/")
+        words = ["none", *names] if names[0].startswith("name=") else names
+        found.append((os.path.basename(place), words, path))
+    return found

@@ -78,7 +78,7 @@ def _check(value: object, node: Schema) -> Sequence[Problem]:
     if kind == "array":
         return _items(value, node) if isinstance(value, list) else _wrong(value, node)
     if kind == "string":
-        if value.__class__ is not str:
+        if not isinstance(value, str):
             return _wrong(value, node)
         if len(node) > 1 and (
             ("enum" in node and value not in node["enum"])

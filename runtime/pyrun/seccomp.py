@@ -70,6 +70,10 @@ def _compile(profile: Config) -> tuple[bytes, str]:
     from pyrun.kernel import libseccomp
 
     code = libseccomp.bpf(profile)
+    if libseccomp.x32_is_idle(profile):
+        code = (
+            seccomp_enosys.x32_default(libseccomp.lib.SCMP_ARCH_X86_64, profile["default"]) + code
+        )
     if seccomp_enosys.needed(profile["default"]):
         code = seccomp_enosys.stub(libseccomp.limits(profile)) + code
     count = len(code) // INSTRUCTION

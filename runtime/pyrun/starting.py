@@ -91,14 +91,11 @@ def poststart(container: Container) -> None:
     wanted = (container.intent.get("hooks") or {}).get("poststart") or []
     if not wanted:
         return
-    from pyrun import hooks
+    from pyrun import lifecycle_hooks
 
     pid = container.state["init_process_pid"]
-    document = teardown.state_document(container, init.RUNNING, pid)
     try:
-        hooks.run(
-            wanted, "poststart", document, container.intent["bundle"], container.intent["umask"]
-        )
+        lifecycle_hooks.run(container, "poststart", wanted, init.RUNNING, pid)
     except Error:
         teardown.undo(container)
         raise

@@ -56,8 +56,10 @@ def root_path(opts: Options) -> str:
         if path == "/":
             raise Error("--root: / itself can't be the folder of containers' state")
         return path
+    if os.geteuid() == 0 and (os.environ.get("USER") == "root" or not in_user_namespace()):
+        return "/run/pyrun"
     runtime_dir = os.environ.get("XDG_RUNTIME_DIR", "")
-    if runtime_dir and os.geteuid() != 0:
+    if runtime_dir:
         return os.path.join(runtime_dir, "pyrun")
     if os.geteuid() != 0:
         raise Error(
@@ -65,6 +67,14 @@ def root_path(opts: Options) -> str:
             hint="without privileges it says where state is kept; or pass --root DIR",
         )
     return "/run/pyrun"
+
+
+def in_user_namespace() -> bool:
+    """Whether we are in another user namespace than the machine's first: user_namespaces(7)."""
+    fd = os.open("/proc/self/uid_map", os.O_RDONLY | os.O_CLOEXEC)
+    text = os.read(fd, 4096)
+    os.close(fd)
+    return text.split() != [b"0", b"0", b"4294967295"]
 
 
 def open_root(path: str, make: bool) -> int:

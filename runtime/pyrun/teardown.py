@@ -14,25 +14,8 @@ from pyrun.linux import SIGNALS
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from pyrun.state import Container
-    from pyrun.types import Config
 
 PATIENCE = 10.0  # seconds that a killed init gets to end
-
-
-def state_document(container: Container, status: str, pid: int) -> Config:
-    """The container's state as runtime.md defines it, for hooks."""
-    intent = container.intent
-    document = {
-        "ociVersion": intent["ociVersion"],
-        "id": container.id,
-        "status": status,
-        "bundle": intent["bundle"],
-    }
-    if pid:
-        document["pid"] = pid
-    if intent.get("annotations"):
-        document["annotations"] = intent["annotations"]
-    return document
 
 
 def kill(container: Container) -> None:
@@ -76,16 +59,13 @@ def finish(container: Container) -> None:
 
 def poststop(container: Container) -> None:
     """If createRuntime had begun. A failure is a warning: the rest runs, as runtime.md says."""
-    stop = (container.intent.get("hooks") or {}).get("poststop") or []
-    if not stop or not container.state.get("hooks_begun"):
-        return
-    # Only a container that has such hooks needs the module.
-    from pyrun import hooks
+    wanted = (container.intent.get("hooks") or {}).get("poststop") or []
+    if wanted and container.state.get("hooks_begun"):
+        # Only a container that has such hooks needs the module.
+        from pyrun import lifecycle_hooks
 
-    document = state_document(container, init.STOPPED, 0)
-    bundle = container.intent["bundle"]
-    for error in hooks.run_each(stop, "poststop", document, bundle, container.intent["umask"]):
-        log.warning(str(error))
+        for error in lifecycle_hooks.run_all(container, "poststop", wanted, init.STOPPED, 0):
+            log.warning(str(error))
 
 
 def undo(container: Container) -> None:

@@ -13,61 +13,19 @@ import os
 from jsonschema import Draft7Validator
 
 from pyrun import _schema, jsonscan, schema_check
-from pyrun.compile import checks
+from pyrun.compile import checks, unsupported
 from pyrun.config import NAME
+from pyrun.linux import CAPABILITIES
 from pyrun.schema_check import step
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from jsonschema import ValidationError
 
     from pyrun.types import Config, Problem, Schema
 
-CAPABILITIES = (
-    "CAP_CHOWN",
-    "CAP_DAC_OVERRIDE",
-    "CAP_DAC_READ_SEARCH",
-    "CAP_FOWNER",
-    "CAP_FSETID",
-    "CAP_KILL",
-    "CAP_SETGID",
-    "CAP_SETUID",
-    "CAP_SETPCAP",
-    "CAP_LINUX_IMMUTABLE",
-    "CAP_NET_BIND_SERVICE",
-    "CAP_NET_BROADCAST",
-    "CAP_NET_ADMIN",
-    "CAP_NET_RAW",
-    "CAP_IPC_LOCK",
-    "CAP_IPC_OWNER",
-    "CAP_SYS_MODULE",
-    "CAP_SYS_RAWIO",
-    "CAP_SYS_CHROOT",
-    "CAP_SYS_PTRACE",
-    "CAP_SYS_PACCT",
-    "CAP_SYS_ADMIN",
-    "CAP_SYS_BOOT",
-    "CAP_SYS_NICE",
-    "CAP_SYS_RESOURCE",
-    "CAP_SYS_TIME",
-    "CAP_SYS_TTY_CONFIG",
-    "CAP_MKNOD",
-    "CAP_LEASE",
-    "CAP_AUDIT_WRITE",
-    "CAP_AUDIT_CONTROL",
-    "CAP_SETFCAP",
-    "CAP_MAC_OVERRIDE",
-    "CAP_MAC_ADMIN",
-    "CAP_SYSLOG",
-    "CAP_WAKE_ALARM",
-    "CAP_BLOCK_SUSPEND",
-    "CAP_AUDIT_READ",
-    "CAP_PERFMON",
-    "CAP_BPF",
-    "CAP_CHECKPOINT_RESTORE",
-)
 CAPABILITY_SETS = ("bounding", "effective", "inheritable", "permitted", "ambient")
 
 
@@ -92,10 +50,7 @@ def rule_problems(value: object) -> list[Problem]:
     found: list[Problem] = []
     if isinstance(value, dict):
         for rule in checks.CHECKS:
-            try:
-                found += rule(value)
-            except (AttributeError, KeyError, TypeError, ValueError):
-                continue  # the shape of its field is in the report already
+            found += _guarded(rule, value)
     return found
 
 
@@ -103,9 +58,23 @@ def notices(config: object, bundle: str) -> list[Problem]:
     """What is allowed and yet likely a mistake, as (JSON pointer, message)."""
     if not isinstance(config, dict):
         return []
-    found = list(_unknown_names(config, _schema.CONFIG, ""))
-    found += _unknown_capabilities(config)
-    found += _rootfs(config, bundle)
+    return [
+        *_unknown_names(config, _schema.CONFIG, ""),
+        *_guarded(unsupported.problems, config),
+        *_guarded(_unknown_capabilities, config),
+        *_guarded(lambda known: _rootfs(known, bundle), config),
+    ]
+
+
+def _guarded(rule: Callable[[Config], Iterable[Problem]], config: Config) -> list[Problem]:
+    """What a rule for valid shapes says of any config: it stops where the shape is broken, and the
+    report on the shape has that place already.
+    """
+    found: list[Problem] = []
+    try:
+        found.extend(rule(config))
+    except (AttributeError, KeyError, TypeError, ValueError):
+        pass
     return found
 
 
@@ -141,22 +110,16 @@ def _unknown_names(value: object, node: Schema, at: str) -> Iterator[Problem]:
 
 
 def _unknown_capabilities(config: Config) -> Iterator[Problem]:
-    try:
-        for kind in CAPABILITY_SETS:
-            names = config.get("process", {}).get("capabilities", {}).get(kind, ())
-            for index, name in enumerate(names):
-                if name not in CAPABILITIES:
-                    at = f"/process/capabilities/{kind}/{index}"
-                    yield at, f"no such capability, so it is ignored: {schema_check.shown(name)}"
-    except (AttributeError, TypeError):
-        return  # a broken shape, which the report has
+    for kind in CAPABILITY_SETS:
+        names = config.get("process", {}).get("capabilities", {}).get(kind, ())
+        for index, name in enumerate(names):
+            if name not in CAPABILITIES:
+                at = f"/process/capabilities/{kind}/{index}"
+                yield at, f"no such capability, so it is ignored: {schema_check.shown(name)}"
 
 
 def _rootfs(config: Config, bundle: str) -> Iterator[Problem]:
-    try:
-        path = os.path.join(bundle, config["root"]["path"])
-    except (KeyError, TypeError):
-        return
+    path = os.path.join(bundle, config["root"]["path"])
     if not os.path.isdir(path):
         why = "is not a directory" if os.path.exists(path) else "does not exist"
         yield "/root/path", f"{path} {why}"

@@ -7,6 +7,7 @@ import json
 import os
 
 import pytest
+
 from pyrun import config
 from pyrun.errors import ConfigError, Error
 from unit import configs

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from pyrun import jsonscan
 from pyrun.errors import Error
 from unit import configs

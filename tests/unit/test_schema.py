@@ -10,6 +10,9 @@ from typing import Any
 
 import pytest
 from jsonschema import Draft7Validator
+
+from pyrun import validate
+from pyrun.errors import Error
 from unit import configs
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -24,7 +27,7 @@ TEXTS = {"$schema", "$comment", "title", "definitions"}
 OFFICIAL = Path(os.environ.get("PYRUN_OCI_SPEC", ROOT.parent / "shared/oci-runtime-spec"))
 needs_official = pytest.mark.skipif(
     not (OFFICIAL / "schema/test").is_dir(),
-    reason=f"no copy of the runtime-spec at {OFFICIAL} (or PYRUN_OCI_SPEC)",
+    reason=f"this machine: no copy of the runtime-spec at {OFFICIAL} (or PYRUN_OCI_SPEC)",
 )
 
 # Bad examples that our schema takes, and why: both are refused or ignored elsewhere.
@@ -137,6 +140,16 @@ def test_bad_example_of_the_specification(path: Path) -> None:
     except ValueError:
         return  # no JSON at all: refused before any schema
     assert validator(path.parts[-3]).is_valid(value) == (path.name in SHAPE_IS_FINE)
+
+
+@needs_official
+@pytest.mark.parametrize("path", [p for p in examples("bad") if "config-" in str(p.id)])
+def test_bad_config_of_the_specification_is_refused_as_a_whole(path: Path) -> None:
+    try:
+        refused = validate.full_report(path.read_bytes()) != []
+    except Error:
+        refused = True
+    assert refused == (path.name != "freebsd-vnet-disable.json")
 
 
 STATE = {"ociVersion": "1.3.0", "id": "a", "status": "running", "pid": 7, "bundle": "/b"}

@@ -313,3 +313,16 @@ def test_the_kernel_takes_the_program() -> None:
     assert profile is not None
     errnos = in_a_child_under(programs.program(profile, ""), seccomp.flags(profile))
     assert errnos == [errno.EPERM, errno.ENOSYS]
+
+
+@pytest.mark.skipif(NATIVE != "x86_64", reason="x32 is an ABI of x86_64 only")
+@pytest.mark.parametrize("default", ["SCMP_ACT_ALLOW", "SCMP_ACT_ERRNO"])
+def test_x32_without_rules(default: str) -> None:
+    # _sysctl is no call of x32; libseccomp by itself makes a filter of this that never matches.
+    denied = {"names": ["_sysctl"], "action": "SCMP_ACT_KILL_PROCESS"}
+    config = {
+        "defaultAction": default,
+        "architectures": ["SCMP_ARCH_X32"],
+        "syscalls": [denied | {"args": [when(0, "EQ", value)]} for value in (0, 1)],
+    }
+    check(config, compiled(config))

@@ -8,8 +8,10 @@ import json
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from pyrun import json_lines, validate
 from pyrun.commands import validate as command
+from pyrun.compile import unsupported
 from pyrun.errors import Error
 from pyrun.schema_check import step
 from unit import configs
@@ -97,7 +99,7 @@ def test_the_command_prints_one_line_each(
 
 def test_a_valid_config(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "rootfs").mkdir()
-    (tmp_path / "my.json").write_text(json.dumps(configs.FULL))
+    (tmp_path / "my.json").write_text(json.dumps(configs.minimal()))
     assert command.run({"bundle": str(tmp_path), "config": "my.json"}) == 0
     assert capsys.readouterr().out == f"{tmp_path}/my.json: valid\n"
 
@@ -120,6 +122,17 @@ def test_notices_do_not_fail(tmp_path: Path, capsys: pytest.CaptureFixture[str])
         ),
         f"  line 1: notice: /root/path: {tmp_path}/rootfs does not exist",
     ]
+
+
+def test_what_this_version_can_not_honour_is_noticed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "rootfs").mkdir()
+    monkeypatch.setattr(unsupported, "LINUX", ("personality",))
+    config = configs.with_("linux/personality", {"domain": "LINUX"})
+    assert validate.full_report(json.dumps(config).encode()) == []
+    [(pointer, text)] = validate.notices(config, str(tmp_path))
+    assert (pointer, text) == ("/linux/personality", "not supported by this version")
 
 
 def test_a_rootfs_that_is_a_file(tmp_path: Path) -> None:

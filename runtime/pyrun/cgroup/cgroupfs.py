@@ -125,22 +125,22 @@ def is_frozen(path: str) -> bool:
     return False
 
 
-def refuse_used(path: str) -> None:
+def refuse_used(path: str, pointer: str) -> None:
     """Raise Error when an existing cgroup cannot become a container's: it is in use, or frozen.
 
-    Taking such a cgroup would let an operation on this container act on somebody else's processes
-    (config-linux.md, "Control groups").
+    `pointer` is the config field that named it, or "". Taking such a cgroup would let an operation
+    on this container act on somebody else's processes (config-linux.md, "Control groups").
     """
     pids = tree_pids([path])
     if pids:
         raise Error(
             f"container's cgroup is not empty: {len(pids)} process(es) found in {path}",
-            "/linux/cgroupsPath",
+            pointer,
             "give each container a cgroup of its own",
         )
     if is_frozen(path):
         raise Error(
             f"container's cgroup is frozen: {path}",
-            "/linux/cgroupsPath",
+            pointer,
             "thaw it, or give the container a cgroup of its own",
         )

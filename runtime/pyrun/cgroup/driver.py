@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 __all__ = (
     "check",
     "create",
+    "delegate",
     "destroy",
     "facts",
     "freeze",
@@ -61,7 +62,7 @@ def check(record: dict[str, Any]) -> None:
     """
     for path in procs.directories(record):
         if cgroupfs.exists(path):
-            cgroupfs.refuse_used(path)
+            cgroupfs.refuse_used(path, permission.pointer(record))
 
 
 def create(record: dict[str, Any], wanted: dict[str, Any]) -> None:
@@ -88,6 +89,18 @@ def create(record: dict[str, Any], wanted: dict[str, Any]) -> None:
         v1.create(record, wanted, rules)
     if not record["paths"]:
         record["manager"] = "none"
+
+
+def delegate(record: dict[str, Any], uid: int) -> None:
+    """Give a v2 cgroup to `uid` (a host uid): the directory and the files a delegatee may write.
+
+    For a container with a cgroup namespace of its own and a writable cgroup mount; nothing happens
+    on v1, where delegation is not secure (config-linux.md, "Cgroup ownership"). Raises Error.
+    """
+    if record["layout"] == "v2" and record["paths"]:
+        from pyrun.cgroup import v2
+
+        v2.delegate(record["paths"][""], uid)
 
 
 def destroy(record: dict[str, Any]) -> None:

@@ -13,22 +13,30 @@ if TYPE_CHECKING:
 REFUSED = "rootless needs no limits + no cgrouppath when no permission is granted for cgroups"
 
 
+def pointer(record: dict[str, Any]) -> str:
+    """The config field that named the cgroup, or "" when its place is our own choice."""
+    return "/linux/cgroupsPath" if record["asked"] else ""
+
+
 def go_without(record: dict[str, Any], error: OSError, limits: list[str]) -> None:
     """Return when failing to make a cgroup with `error` may pass in silence, else raise Error.
 
     `limits` holds the pointers of the limits that need this cgroup.
     """
-    if not record["rootless"] or error.errno not in cgroupfs.FORBIDDEN:
-        pointer = "/linux/cgroupsPath" if record["asked"] else ""
-        raise from_os(error, f"make the cgroup: mkdir {error.filename}", pointer)
+    if not (record["rootless"] and _forbidden(error)):
+        hint = "--cgroup-manager disabled does without one" if _forbidden(error) else ""
+        raise from_os(error, f"make the cgroup: mkdir {error.filename}", pointer(record), hint)
     if record["asked"] or limits:
-        pointer = "/linux/cgroupsPath" if record["asked"] else limits[0]
-        raise from_os(error, f"{REFUSED}: mkdir {error.filename}", pointer)
+        raise from_os(error, f"{REFUSED}: mkdir {error.filename}", pointer(record) or limits[0])
 
 
 def excuses_devices(record: dict[str, Any], error: OSError) -> bool:
     """Whether device rules may fail with `error`: the caller cannot make device nodes anyway."""
-    return error.errno in cgroupfs.FORBIDDEN and (record["rootless"] or in_user_namespace())
+    return _forbidden(error) and (record["rootless"] or in_user_namespace())
+
+
+def _forbidden(error: OSError) -> bool:
+    return error.errno in cgroupfs.FORBIDDEN
 
 
 def in_user_namespace() -> bool:

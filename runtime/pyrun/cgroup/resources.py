@@ -234,13 +234,17 @@ def _memory_v1(memory: dict[str, Any]) -> list[Write]:
         found.append(_write(f"{base}/reservation", "memory", "memory.soft_limit_in_bytes", value))
     if memory.get("disableOOMKiller"):
         found.append(_write(f"{base}/disableOOMKiller", "memory", "memory.oom_control", 1))
-    if memory.get("swappiness") is not None:
-        value = _swappiness(memory["swappiness"])
+    value = _swappiness(memory)
+    if value is not None:
         found.append(_write(f"{base}/swappiness", "memory", "memory.swappiness", value))
     return found
 
 
-def _swappiness(value: int) -> int:
+def _swappiness(memory: dict[str, Any]) -> int | None:
+    value: int | None = memory.get("swappiness")
+    # -1, also as the uint64 that the field is, is how engines have long spelled "unset".
+    if value is None or value in (-1, (1 << 64) - 1):
+        return None
     if not 0 <= value <= 100:
         raise Error(
             f"swappiness {value} is not in 0…100",
@@ -253,9 +257,12 @@ def _swappiness(value: int) -> int:
 def _memory_v2(memory: dict[str, Any]) -> list[Write]:
     base = f"{BASE}/memory"
     _check_memory(memory)
-    for field in ("disableOOMKiller", "swappiness"):
-        value = memory.get(field)
-        if value is not None and value is not False:
+    asked = {
+        "disableOOMKiller": memory.get("disableOOMKiller"),
+        "swappiness": _swappiness(memory) is not None,
+    }
+    for field, value in asked.items():
+        if value:
             raise Error(f"memory {field}: {V1_ONLY}", f"{base}/{field}", "leave it out")
     found: list[Write] = []
     limit = memory.get("limit") or 0

@@ -38,7 +38,7 @@ def _make(record: dict[str, Any], found: list[resources.Write]) -> None:
         controllers = [name for name, where in planned.items() if where == path]
         try:
             if not cgroupfs.make(path):
-                cgroupfs.refuse_used(path)
+                cgroupfs.refuse_used(path, permission.pointer(record))
         except OSError as error:
             needed = [write[0] for write in found if write[1] in controllers]
             permission.go_without(record, error, needed)

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import os
+
 from pyrun.cgroup import cgroupfs, devicefilter, limits, permission, resources
 from pyrun.errors import Error, from_os, reason
 
@@ -25,7 +27,7 @@ def create(record: dict[str, Any], wanted: dict[str, Any], rules: devices.Policy
     planned, record["paths"] = record["paths"], {}
     try:
         if not cgroupfs.make(path):
-            cgroupfs.refuse_used(path)
+            cgroupfs.refuse_used(path, permission.pointer(record))
     except OSError as error:
         permission.go_without(record, error, [write[0] for write in found])
         return
@@ -74,6 +76,21 @@ def _pass_on(file: str, missing: list[str]) -> dict[str, str]:
     for controller in missing:
         refused.update(_pass_on(file, [controller]))
     return refused
+
+
+def delegate(path: str, uid: int) -> None:
+    """Make `uid` the owner of a cgroup, as far as the kernel lists what may be given away."""
+    try:
+        names = cgroupfs.read("/sys/kernel/cgroup/delegate").split()
+    except OSError:
+        names = ["cgroup.procs", "cgroup.subtree_control", "cgroup.threads"]
+    for file in [path, *(f"{path}/{name}" for name in names)]:
+        try:
+            os.chown(file, uid, -1)
+        except FileNotFoundError:
+            pass  # the list is of all kernels and controllers, not of this cgroup
+        except OSError as error:
+            raise from_os(error, f"give {file} to uid {uid}") from None
 
 
 def _check_type(path: str, found: list[resources.Write]) -> None:

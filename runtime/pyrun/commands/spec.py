@@ -25,7 +25,8 @@ def run(opts: Options) -> int:
     text = jsonscan.dumps(spec_default.default(owner), "\t")
     try:
         # O_EXCL: neither an old config nor what a symlink points to is lost.
-        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        os.fchmod(fd, 0o666 & ~opts.get("umask", 0o022))  # the caller's, not ours
     except FileExistsError:
         raise Error(f"{path} exists", hint="remove it first") from None
     except OSError as error:

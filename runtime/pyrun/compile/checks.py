@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from pyrun.compile import checks_linux, checks_mounts
 from pyrun.errors import ConfigError
+from pyrun.linux import RLIMITS
 from pyrun.schema_check import shown
 
 TYPE_CHECKING = False
@@ -19,12 +20,6 @@ if TYPE_CHECKING:
     from pyrun.types import Config, Problem
 
 NEWEST = (1, 3)  # of the specification
-
-RLIMITS = (
-    "RLIMIT_AS", "RLIMIT_CORE", "RLIMIT_CPU", "RLIMIT_DATA", "RLIMIT_FSIZE", "RLIMIT_LOCKS",
-    "RLIMIT_MEMLOCK", "RLIMIT_MSGQUEUE", "RLIMIT_NICE", "RLIMIT_NOFILE", "RLIMIT_NPROC",
-    "RLIMIT_RSS", "RLIMIT_RTPRIO", "RLIMIT_RTTIME", "RLIMIT_SIGPENDING", "RLIMIT_STACK",
-)  # fmt: skip
 
 
 def problems(

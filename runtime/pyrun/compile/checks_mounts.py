@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from pyrun.compile import id_maps
+from pyrun.compile.mount_options import PROPAGATION, is_bind
 from pyrun.schema_check import shown
 
 TYPE_CHECKING = False
@@ -22,11 +23,7 @@ PROC_FILES = (
 )  # fmt: skip
 
 # Options that act on a mount that is already there, so that no file system type is needed.
-ON_EXISTING = (
-    "remount", "shared", "slave", "private", "unbindable", "rshared", "rslave", "rprivate",
-    "runbindable",
-)  # fmt: skip
-
+ON_EXISTING = ("remount", *PROPAGATION)
 
 MOUNT_FIELDS = ("maskedPaths", "readonlyPaths", "rootfsPropagation")  # of linux
 
@@ -40,12 +37,6 @@ def clean(path: str) -> str:
         elif part and part != ".":
             parts.append(part)
     return "/" + "/".join(parts)
-
-
-def is_bind(mount: Config) -> bool:
-    """A mount is a bind mount by its options, whatever its type says (config.md)."""
-    options = mount.get("options", ())
-    return "bind" in options or "rbind" in options
 
 
 def mount_types(config: Config) -> Iterator[Problem]:

@@ -66,9 +66,14 @@ def _missing_defaults(config: Config) -> list[tuple[str, int, int]]:
     return [entry for entry in DEFAULTS if f"/dev/{entry[0]}" not in listed]
 
 
+def in_user_namespace(config: Config) -> bool:
+    """Whether the container has one, new or joined."""
+    return namespace(config, "user") is not None
+
+
 def sources(config: Config) -> list[str]:
-    """Nodes of the host to bind where mknod(2) is not allowed: in a user namespace."""
-    if not namespace(config, "user") or not namespace(config, "mount") or _bound(config):
+    """Nodes of the host that are bound where mknod(2) is not allowed."""
+    if not namespace(config, "mount") or _bound(config):
         return []
     paths = [f"/dev/{name}" for name, _, _ in _missing_defaults(config)]
     return paths + [device["path"] for device in _listed(config) if device["type"] != "p"]
@@ -80,7 +85,7 @@ def fill(directory: int, config: Config, facts: Facts) -> Steps:
         yield POINTER, ops.tolerate(errno.EEXIST, ops.symlinkat(target, directory, name))
     yield POINTER, ops.tolerate(errno.ENOENT, ops.unlinkat(directory, "ptmx"))
     yield POINTER, ops.symlinkat("pts/ptmx", directory, "ptmx")
-    if not namespace(config, "user"):
+    if not facts["binds_devices"]:
         for name, major, minor in _missing_defaults(config):
             node = (S_IFCHR | 0o666, makedev(major, minor), 0, 0)
             yield POINTER, ops.make_node(directory, name, *node)
@@ -93,14 +98,14 @@ def make_all(config: Config, facts: Facts) -> Steps:
     if _dev_mount(config) is None:
         yield POINTER, ops.make_in_root(ROOT, "/dev", S_IFDIR | 0o755, 0, TARGET)
         yield from fill(TARGET, config, facts)
-    if namespace(config, "user"):
+    if facts["binds_devices"]:
         for name, _, _ in _missing_defaults(config):
             yield from _bind(f"/dev/{name}", f"/dev/{name}", POINTER, config, facts)
     for index, device in enumerate(_listed(config)):
         pointer = f"{POINTER}/{index}"
         if device["path"] == "/dev/ptmx":
             continue  # the link to the container's own devpts
-        if namespace(config, "user") and device["type"] != "p":
+        if facts["binds_devices"] and device["type"] != "p":
             yield from _bind(device["path"], device["path"], pointer, config, facts)
         else:
             yield from _node(device, pointer)
@@ -124,5 +129,3 @@ def _node(device: Config, pointer: str) -> Steps:
     owner = (device.get("uid") or 0, device.get("gid") or 0)
     yield pointer, ops.make_in_root(ROOT, directory or "/", S_IFDIR | 0o755, 0, TARGET)
     yield pointer, ops.make_node(TARGET, name, mode, number, *owner)
-
-

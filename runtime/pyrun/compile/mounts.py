@@ -13,7 +13,6 @@ from pyrun.errors import Error
 from pyrun.linux import (
     AT_RECURSIVE,
     MOUNT_ATTR_RDONLY,
-    O_DIRECTORY,
     RESOLVE_NO_SYMLINKS,
     S_IFDIR,
     S_IFREG,

@@ -17,13 +17,20 @@ if TYPE_CHECKING:
 POINTER = "/linux/namespaces"
 
 
+def _late(config: Config) -> int:
+    """The flags of new ones that the init makes itself, when it is in its cgroup (that becomes the
+    cgroup namespace's root) and root of its user namespace (that owns the message queues)."""
+    late = NAMESPACES["ipc"] if is_new(config, "user") and is_new(config, "ipc") else 0
+    return late | (CLONE_NEWCGROUP if is_new(config, "cgroup") else 0)
+
+
 def _new(config: Config) -> int:
-    """The flags of all new ones but cgroup, which roots at the cgroup that one is in already."""
+    """The flags of all other new ones."""
     flags = 0
     for entry in namespaces(config):
         if not entry.get("path"):
             flags |= NAMESPACES[entry["type"]]
-    return flags & ~CLONE_NEWCGROUP
+    return flags & ~_late(config)
 
 
 def _has_offsets(config: Config) -> bool:
@@ -107,10 +114,10 @@ def become_root(config: Config, facts: Facts) -> Steps:
     yield pointer, ops.tolerate(errno.EINVAL, ops.setresuid(0))
 
 
-def unshare_cgroup(config: Config, facts: Facts) -> Steps:
-    """Its root is the cgroup we are in by now; clone3 would take the runtime's."""
-    if is_new(config, "cgroup"):
-        yield _pointer(config, "cgroup"), ops.unshare(CLONE_NEWCGROUP)
+def unshare_late(config: Config, facts: Facts) -> Steps:
+    """Once we are where and who those namespaces are to belong to."""
+    if flags := _late(config):
+        yield POINTER, ops.unshare(flags)
 
 
 def fork_late(config: Config, facts: Facts) -> Steps:

@@ -32,11 +32,11 @@ if TYPE_CHECKING:
 INIT = (
     namespaces.enter,
     namespaces.become_root,  # before anything is made: it shall belong to the container's root
-    namespaces.unshare_cgroup,  # after the runtime put us into the cgroup
+    namespaces.unshare_late,  # as that root, and in the cgroup where the runtime has put us
     namespaces.keyring,
     namespaces.loopback,
     uts.set_names,
-    sysctl.write,  # before the root changes: a masked /proc forbids another procfs to user namespaces
+    sysctl.write,  # before masks: with one on /proc, a user namespace gets no other procfs
     rootfs.prepare,  # before mounts: nothing of them may reach the host
     mounts.mount_all,
     devices.make_all,  # after mounts: a /dev of the config is there by now

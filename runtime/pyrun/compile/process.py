@@ -19,7 +19,7 @@ DEFAULT_UMASK = 0o022
 
 
 def open_cwd(config: Config, facts: Facts) -> Steps:
-    """As root; where root may not go (a user's network file system), enter_cwd tries as the user."""
+    """As root; where root may not go (a user's files on NFS), enter_cwd tries as the user."""
     op = ops.open_cwd(config["process"]["cwd"], CWD)
     yield "/process/cwd", ops.tolerate(errno.EACCES, op)
 
@@ -107,5 +107,3 @@ def execute(config: Config, facts: Facts) -> Steps:
         yield "/linux/seccomp", ops.seccomp(facts["seccomp_flags"], facts["seccomp"])
     yield from capabilities.settle(config, facts)
     yield "/process/args", ops.execve(config["process"]["args"], environment(config, facts))
-
-

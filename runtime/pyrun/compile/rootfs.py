@@ -56,7 +56,12 @@ def _covers() -> Steps:
     yield pointer, ops.open_host("/dev/null", O_PATH, NULL)
     yield pointer, ops.check_device(NULL, 1, 3)
     yield pointer, ops.fsopen("tmpfs", CONTEXT)
-    for key, value in (("source", "tmpfs"), ("nr_blocks", "1"), ("nr_inodes", "1"), ("mode", "755")):
+    for key, value in (
+        ("source", "tmpfs"),
+        ("nr_blocks", "1"),
+        ("nr_inodes", "1"),
+        ("mode", "755"),
+    ):
         yield pointer, ops.fsconfig(CONTEXT, key, value)
     attributes = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC
     yield pointer, ops.fsmount(CONTEXT, attributes, EMPTY)

@@ -54,6 +54,16 @@ def stub(limits: Limits) -> bytes:
     return b"".join(code)
 
 
+def x32_default(arch: int, default: int) -> bytes:
+    """Instructions that answer every x32 call of audit architecture `arch` with the default.
+
+    For profiles with x32 but no rule for it, which libseccomp must not see: see
+    pyrun.kernel.libseccomp.x32_is_idle.
+    """
+    body = [_op(LOAD, NR), _op(IF_AT_LEAST, X32_BIT, 0, 1), _op(RETURN, default)]
+    return b"".join([_op(LOAD, ARCH), _op(IF_EQUAL, arch, 0, len(body)), *body])
+
+
 def _section(
     arch: int, native: int | None, x32: int | None, unknown: tuple[int, ...]
 ) -> list[bytes]:

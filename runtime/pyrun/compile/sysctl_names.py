@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from pyrun.compile.sysctl import path_of
+
 IPC = (
     "auto_msgmni", "msg_next_id", "msgmax", "msgmnb", "msgmni", "sem", "sem_next_id", "shm_next_id",
     "shm_rmid_forced", "shmall", "shmmax", "shmmni",
@@ -10,18 +12,14 @@ IPC = (
 
 
 def segments(key: str) -> tuple[str, ...] | None:
-    """The names of the directories below /proc/sys, and of the file; None for a malformed key.
+    """The names on the way from /proc/sys to the file that is written; None for a malformed key.
 
-    The first separator of a key decides, as in sysctl(8): after a `.`, a later `/` stands for a dot
-    within a name (net.ipv4.conf.eth0/100.mtu); after a `/`, dots are plain characters. An empty
-    name, `.` or `..` could lead out of the allowed directories and makes the key malformed.
+    An empty name, `.` or `..` could lead out of the allowed directories: with either separator it
+    makes the key malformed.
     """
     if not all(key.replace("/", ".").split(".")):
         return None
-    dot, slash = key.find("."), key.find("/")
-    if dot < 0 or 0 <= slash < dot:
-        return tuple(key.split("/"))
-    return tuple(name.replace("/", ".") for name in key.split("."))
+    return tuple(path_of(key).split("/"))
 
 
 def namespace(names: tuple[str, ...]) -> str | None:

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The extension `pyrun.kernel._linux`: starting the executor, and calls that Python lacks.
 
-    python build_linux.py OUT.c
+python build_linux.py OUT.c
 """
 
 from __future__ import annotations

@@ -78,8 +78,8 @@ static long clone_on_stack(struct clone_args *args, int (*function)(void *), voi
                      "syscall\n"
                      "1:"
                      : "=a"(result)
-                     : "0"((long)SYS_clone3), "D"(args), "S"(sizeof *args), "r"(call), "r"(with),
-                       [quit] "i"(SYS_exit)
+                     : "0"((long)SYS_clone3), "D"(args), "S"(sizeof *args), "r"(call),
+                       "r"(with), [quit] "i"(SYS_exit)
                      : "rcx", "r11", "memory", "cc");
     return result;
 }
@@ -170,10 +170,9 @@ static int pyrun_open_tree(int directory, const char *path, unsigned flags)
 static int pyrun_mount_setattr(int fd, unsigned flags, uint64_t set, uint64_t clear,
                                uint64_t propagation)
 {
-    struct mount_attr attributes = {
-        .attr_set = set, .attr_clr = clear, .propagation = propagation};
-    long result = syscall(SYS_mount_setattr, fd, "", AT_EMPTY_PATH | flags, &attributes,
-                          sizeof attributes);
+    struct mount_attr attributes = {.attr_set = set, .attr_clr = clear, .propagation = propagation};
+    long result =
+        syscall(SYS_mount_setattr, fd, "", AT_EMPTY_PATH | flags, &attributes, sizeof attributes);
     return result < 0 ? -errno : 0;
 }
 

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from pyrun.cgroup import bpf, devices
 from pyrun.errors import Error
 from unit.cgroup.kernel_model import GRID, Controller, run

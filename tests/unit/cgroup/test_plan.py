@@ -7,6 +7,7 @@ import json
 from typing import Any
 
 import pytest
+
 from pyrun.cgroup.plan import plan
 from pyrun.errors import Error
 

@@ -7,6 +7,7 @@ import math
 from typing import Any
 
 import pytest
+
 from pyrun.cgroup import resources
 from pyrun.errors import Error
 
@@ -18,6 +19,8 @@ EMPTY: list[dict[str, Any]] = [
     {"cpu": {"shares": 0, "quota": 0, "period": 0, "cpus": "", "mems": "", "realtimePeriod": 0}},
     {"memory": {"limit": 0, "swap": 0, "reservation": 0, "kernel": 5, "kernelTCP": 5}},
     {"memory": {"disableOOMKiller": False, "checkBeforeUpdate": True, "useHierarchy": True}},
+    {"memory": {"swappiness": -1}},
+    {"memory": {"swappiness": 2**64 - 1}},
     {"pids": {}, "somethingNew": {"x": 1}},
 ]
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from pyrun.cgroup import cgroupfs, devicefilter, driver, permission, procs
 from pyrun.errors import Error
 
@@ -272,6 +273,30 @@ def test_pid_0_is_never_signalled(v2: dict[str, Any], monkeypatch: pytest.Monkey
     monkeypatch.setattr(os, "kill", lambda pid, number: sent.append((pid, number)))
     driver.kill(v2, signal.SIGTERM)
     assert sent == [(4000001, signal.SIGTERM)]
+
+
+@pytest.mark.parametrize(
+    ("found", "number", "left"),
+    [
+        ("THAWED", signal.SIGTERM, "THAWED"),
+        ("THAWED", signal.SIGKILL, "THAWED"),
+        ("FROZEN", signal.SIGTERM, "FROZEN"),
+        ("FROZEN", signal.SIGKILL, "THAWED"),
+    ],
+)
+def test_kill_signals_a_standing_target_and_leaves_it_as_it_was(
+    v1: dict[str, Any], monkeypatch: pytest.MonkeyPatch, found: str, number: int, left: str
+) -> None:
+    # Frozen, so that no process can fork a child that is not on the list.
+    v1["paths"]["freezer"] = v1["paths"]["pids"]
+    state = Path(v1["paths"]["freezer"], "freezer.state")
+    state.write_text(found)
+    Path(v1["paths"]["pids"], "cgroup.procs").write_text("4000001\n")
+    seen: list[tuple[int, int, str]] = []
+    monkeypatch.setattr(os, "kill", lambda pid, sent: seen.append((pid, sent, state.read_text())))
+    driver.kill(v1, number)
+    assert seen == [(4000001, number, "FROZEN")]
+    assert state.read_text() == left
 
 
 def test_join_writes_the_pid_into_every_hierarchy_once(v1: dict[str, Any]) -> None:
