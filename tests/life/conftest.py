@@ -54,13 +54,9 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         names = NAMES
     if node.get_closest_marker("pyrun_only"):
         names = tuple(name for name in names if name == "pyrun")
-    reasons = {k: v for mark in node.iter_markers("differs") for k, v in mark.kwargs.items()}
-    parameters = []
-    for name in names:
-        marks = [] if name == "pyrun" else [needs.needs(name)]
-        if name in reasons:
-            marks.append(pytest.mark.xfail(reason=f"{name}: {reasons[name]}", strict=True))
-        parameters.append(pytest.param(name, marks=marks))
+    parameters = [
+        pytest.param(name, marks=[] if name == "pyrun" else [needs.needs(name)]) for name in names
+    ]
     metafunc.parametrize("runtime_name", parameters)
 
 
@@ -171,8 +167,13 @@ def bundle(container: Container) -> Bundle:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What all of these tests need."""
-    folder = str(Path(__file__).parent)
+    """What all of these tests need, and what a peer does not do."""
     for item in items:
-        if str(item.path).startswith(folder) and "runtime" in getattr(item, "fixturenames", ()):
-            item.add_marker(needs.needs("root", "cc"))
+        if "runtime_name" not in getattr(item, "fixturenames", ()):
+            continue
+        item.add_marker(needs.needs("root", "cc"))
+        assert isinstance(item, pytest.Function)
+        name = item.callspec.params["runtime_name"]
+        reasons = {k: v for mark in item.iter_markers("differs") for k, v in mark.kwargs.items()}
+        if name in reasons:
+            item.add_marker(pytest.mark.xfail(reason=f"{name}: {reasons[name]}", strict=True))
