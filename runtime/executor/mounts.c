@@ -217,13 +217,9 @@ int op_pivot_root(const uint64_t *arg)
     return chdir("/");
 }
 
-int op_move_root(const uint64_t *arg)
+int op_detach_host(const uint64_t *arg)
 {
-    if (fchdir(slot[arg[0]]) < 0)
-        return -1;
-    if (syscall(SYS_move_mount, AT_FDCWD, ".", AT_FDCWD, "/", 0) < 0)
-        return -1;
-    return chroot(".") < 0 ? -1 : chdir("/");
+    return umount2(str(arg[0]), MNT_DETACH);
 }
 
 int op_chroot(const uint64_t *arg)

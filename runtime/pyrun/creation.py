@@ -15,9 +15,10 @@ from _signal import signal as on_signal
 
 from pyrun import idmaps, init, launch, log, starting, state, sync, teardown
 from pyrun.cgroup import driver
-from pyrun.compile.donations import donations
+from pyrun.compile import rlimits
+from pyrun.compile.donations import donations, namespace
 from pyrun.errors import Error, from_os
-from pyrun.linux import CLONE_NEWUSER, RLIMITS
+from pyrun.linux import CLONE_NEWUSER
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
     from pyrun.types import Config, Step
 
 SPEC_VERSION = "1.3.0"
-UNLIMITED = 0xFFFF_FFFF_FFFF_FFFF
 
 
 class Creation:
@@ -239,19 +239,15 @@ class Creation:
         log.debug(f"container {self.container.id}: init is ready, pid {child.pid}")
 
     def _limit(self, child: Child) -> None:
-        """By us: in a user namespace the init could not raise a limit, and some of them would
-        hinder what it had still to do."""
-        limits = (self.config.get("process") or {}).get("rlimits") or []
-        for index, limit in enumerate(limits):
-            soft, hard = (value & UNLIMITED for value in (limit["soft"], limit["hard"]))
+        """By us: in a user namespace the init could not raise a limit."""
+        if not namespace(self.config, "user"):
+            return
+        for pointer, resource, soft, hard in rlimits.limits(self.config):
             try:
-                launch.prlimit(child.pid, RLIMITS[limit["type"]], soft, hard)
+                launch.prlimit(child.pid, resource, soft, hard)
             except OSError as error:
-                hint = ""
-                if error.errno == errno.EPERM:
-                    hint = "above the caller's own hard limit (raising it takes CAP_SYS_RESOURCE)"
-                where = f"/process/rlimits/{index}"
-                raise from_os(error, f"set {limit['type']}", where, hint) from None
+                hint = "above the caller's own hard limit" if error.errno == errno.EPERM else ""
+                raise from_os(error, "prlimit", pointer, hint) from None
 
 
 def _interrupted(number: int, _frame: object) -> None:

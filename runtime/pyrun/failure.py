@@ -43,6 +43,8 @@ HINTS = {
     ("open_pty", errno.ENOTTY): "/dev/pts of the container is not a devpts",
     ("open_pty", errno.ENOENT): "a terminal needs a devpts at /dev/pts (see mounts)",
     ("seccomp", errno.EACCES): "without noNewPrivileges a filter needs CAP_SYS_ADMIN",
+    ("setrlimit", errno.EPERM): "above the caller's own hard limit (raising it takes"
+    " CAP_SYS_RESOURCE)",
     ("setresuid", errno.EINVAL): "the user namespace does not map this user",
     ("setresgid", errno.EINVAL): "the user namespace does not map this group",
     ("setgroups", errno.EINVAL): "the user namespace does not map one of these groups",
@@ -141,8 +143,8 @@ def _content(parts: list[str], config: Config, node: Any) -> str:
 
 def describe(op: Op) -> str:
     """The operation, with the operand that tells most where the field doesn't say it already."""
-    name, words, _ = op
-    operands: Any = words
+    name = op[0]
+    operands: Any = op[1]
     if name in ("open_host", "fsopen"):
         return f"{name} {operands[0]}"
     if name in ("make_in_root", "open_in_root", "open_tree", "fsconfig") and operands[1]:

@@ -4,12 +4,14 @@ once into a plain dictionary. Reading only; nothing here has an effect."""
 
 from __future__ import annotations
 
+import _stat
+import errno
 import fcntl
 import os
 import sys
 
 from pyrun.compile import devices, mount_options
-from pyrun.errors import Error, from_os
+from pyrun.errors import Error, from_os, reason
 from pyrun.init import read_text
 from pyrun.state import in_user_namespace
 
@@ -118,11 +120,20 @@ def may_setgroups(config: Config, capabilities: int) -> bool:
 def sources(config: Config, bundle: str) -> dict[str, str]:
     """What each bind source is: "directory", "file", or "" when it is not there."""
     found = {}
-    for mount in config.get("mounts") or []:
+    for index, mount in enumerate(config.get("mounts") or []):
         if mount_options.is_bind(mount):
             path = mount_options.source(mount, {"bundle": bundle})
-            if os.path.isdir(path):
-                found[path] = "directory"
-            else:
-                found[path] = "file" if os.path.exists(path) else ""
+            found[path] = kind(path, f"/mounts/{index}/source")
     return found
+
+
+def kind(path: str, pointer: str) -> str:
+    """What is there: "directory", "file", "" for nothing. Raises Error where we may not look."""
+    try:
+        mode = os.stat(path).st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        return ""
+    except (OSError, ValueError) as error:
+        number = getattr(error, "errno", None) or errno.EINVAL
+        raise Error(f"bind source {path}: {reason(number)}", pointer) from None
+    return "directory" if _stat.S_ISDIR(mode) else "file"

@@ -186,13 +186,13 @@ def pivot_root(root: Slot, layers: int) -> Op:
     return ("pivot_root", (root, layers), 0)
 
 
-def move_root(root: Slot) -> Op:
-    """For a root on a ramfs: move the mount over "/" and chroot(2) into it."""
-    return ("move_root", (root,), 0)
+def detach_host(path: str) -> Op:
+    """umount2(2) with MNT_DETACH of a mount of the host, before the root is changed."""
+    return ("detach_host", (path,), 0)
 
 
 def chroot(root: Slot) -> Op:
-    """fchdir(2) and chroot(2): all there is without a mount namespace."""
+    """fchdir(2) and chroot(2): without a mount namespace, or when asked not to pivot."""
     return ("chroot", (root,), 0)
 
 
@@ -262,6 +262,11 @@ def sethostname(name: str) -> Op:
 def setdomainname(name: str) -> Op:
     """setdomainname(2)."""
     return ("setdomainname", (name,), 0)
+
+
+def setrlimit(resource: int, soft: int, hard: int) -> Op:
+    """setrlimit(2)."""
+    return ("setrlimit", (resource, soft, hard), 0)
 
 
 def prctl(option: int, value: int) -> Op:

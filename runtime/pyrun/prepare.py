@@ -11,6 +11,7 @@ from pyrun.cgroup.facts import facts as cgroup_facts
 from pyrun.cgroup.plan import plan as cgroup_plan
 from pyrun.compile import checks, namespaces, order, unsupported
 from pyrun.compile import seccomp as profiles
+from pyrun.compile.donations import namespace
 from pyrun.errors import ConfigError, Error
 
 TYPE_CHECKING = False
@@ -36,16 +37,29 @@ class Prepared:
 
 def prepare(opts: Options, fifo: bool) -> Prepared:
     """Load, check, gather and compile. Raises Error, or ConfigError with all problems at once."""
+    config, facts = gather(opts, fifo)
+    return complete(opts, config, facts, os.path.join(state.root_path(opts), ".cache", "seccomp"))
+
+
+def gather(opts: Options, fifo: bool) -> tuple[Config, Facts]:
+    """The first half: the config, checked, and the facts. Reading only. Raises as prepare()."""
     state.check_id(opts["id"])
     bundle = os.path.abspath(opts.get("bundle") or ".")
     config = configs.load(bundle, opts.get("config") or configs.NAME)
     check(config)
     if not config.get("process"):
         raise Error("process is missing: there would be nothing to start", "/process")
-    facts = host.gather(config, opts, bundle, fifo)
+    if opts.get("no_pivot") and namespace(config, "user"):
+        # the host's proc can't be detached there, and an unmasked one would stay below
+        raise Error("--no-pivot does not go with a user namespace")
+    return config, host.gather(config, opts, bundle, fifo)
+
+
+def complete(opts: Options, config: Config, facts: Facts, cache: str) -> Prepared:
+    """The second half. All that it may write is the seccomp program into the folder `cache`, if
+    that is not "". Raises as prepare()."""
     profile = profiles.profile((config.get("linux") or {}).get("seccomp"), facts["machine"])
     if profile:
-        cache = os.path.join(state.root_path(opts), ".cache", "seccomp")
         facts["seccomp"] = seccomp.program(profile, cache)
         facts["seccomp_flags"] = profiles.flags(profile)
     cgroup = plan_cgroup(config, opts, facts)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from pyrun import ops
 from pyrun.compile.donations import is_new, namespace
+from pyrun.compile.mount_options import destination, propagate
 from pyrun.compile.slots import CONTEXT, HOST, ROOT, TARGET, TREE
 from pyrun.linux import AT_RECURSIVE, MOUNT_ATTR_RDONLY, S_IFDIR
 
@@ -39,8 +40,9 @@ def _unified(mount: Config, options: Config, pointer: str, config: Config, facts
         # Somebody else's cgroup namespace can't be mounted from a user namespace: show the host's.
         yield pointer, ops.open_tree(HOST, "/sys/fs/cgroup", AT_RECURSIVE, TREE)
         yield pointer, ops.mount_setattr(TREE, 0, options["set"], options["clear"], 0)
-    yield pointer, ops.make_in_root(ROOT, mount["destination"], DIRECTORY, 0, TARGET)
+    yield pointer, ops.make_in_root(ROOT, destination(mount), DIRECTORY, 0, TARGET)
     yield pointer, ops.move_mount(TREE, TARGET)
+    yield from propagate(TREE, options, pointer)
 
 
 def _hierarchies(
@@ -57,8 +59,9 @@ def _hierarchies(
                 yield pointer, ops.symlinkat(name, TREE, controller)
     if options["set"] & MOUNT_ATTR_RDONLY:
         yield pointer, ops.mount_setattr(TREE, 0, MOUNT_ATTR_RDONLY, 0, 0)
-    yield pointer, ops.make_in_root(ROOT, mount["destination"], DIRECTORY, 0, TARGET)
+    yield pointer, ops.make_in_root(ROOT, destination(mount), DIRECTORY, 0, TARGET)
     yield pointer, ops.move_mount(TREE, TARGET)
+    yield from propagate(TREE, options, pointer)
     for name, words, path in facts["cgroup_hierarchies"]:
         if is_new(config, "cgroup"):
             yield pointer, ops.fsopen("cgroup", CONTEXT)
@@ -70,6 +73,6 @@ def _hierarchies(
         else:
             yield pointer, ops.open_tree(HOST, path, AT_RECURSIVE, TREE)
             yield pointer, ops.mount_setattr(TREE, 0, options["set"], options["clear"], 0)
-        place = f"{mount['destination']}/{name}"
+        place = f"{destination(mount)}/{name}"
         yield pointer, ops.make_in_root(ROOT, place, DIRECTORY, 0, TARGET)
         yield pointer, ops.move_mount(TREE, TARGET)

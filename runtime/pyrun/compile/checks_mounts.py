@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from pyrun.compile import id_maps
-from pyrun.compile.mount_options import PROPAGATION, is_bind
+from pyrun.compile.mount_options import PROPAGATION, destination, is_bind
 from pyrun.schema_check import shown
 
 TYPE_CHECKING = False
@@ -28,17 +28,6 @@ ON_EXISTING = ("remount", *PROPAGATION)
 MOUNT_FIELDS = ("maskedPaths", "readonlyPaths", "rootfsPropagation")  # of linux
 
 
-def clean(path: str) -> str:
-    """An absolute path without `.`, `..` and double slashes, by its text alone."""
-    parts: list[str] = []
-    for part in path.split("/"):
-        if part == "..":
-            del parts[-1:]
-        elif part and part != ".":
-            parts.append(part)
-    return "/" + "/".join(parts)
-
-
 def mount_types(config: Config) -> Iterator[Problem]:
     """`type: bind` alone names a file system that no kernel has: say so, for mount(2) does not."""
     for index, mount in enumerate(config.get("mounts", ())):
@@ -57,7 +46,7 @@ def mount_types(config: Config) -> Iterator[Problem]:
 def proc_mounts(config: Config) -> Iterator[Problem]:
     """Nothing but procfs goes on /proc, and below it only files that no runtime relies on (R4)."""
     for index, mount in enumerate(config.get("mounts", ())):
-        path = clean(mount["destination"])
+        path = destination(mount)
         if path == "/proc":
             # A bind of the host's /proc is a procfs too: rootless engines do this for --pid=host.
             bind = is_bind(mount)

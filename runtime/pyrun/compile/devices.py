@@ -31,6 +31,7 @@ LINKS = (
 )
 TYPES = {"c": S_IFCHR, "u": S_IFCHR, "b": S_IFBLK, "p": S_IFIFO}
 POINTER = "/linux/devices"
+PTMX = "/dev/ptmx"  # always the link to the container's own devpts
 
 
 def makedev(major: int, minor: int) -> int:
@@ -45,16 +46,18 @@ def makedev(major: int, minor: int) -> int:
 
 def _dev_mount(config: Config) -> Config | None:
     for mount in config.get("mounts") or []:
-        if "/" + mount["destination"].strip("/") == "/dev":
+        if mount_options.destination(mount) == "/dev":
             found: Config = mount
             return found
     return None
 
 
 def _bound(config: Config) -> bool:
-    """/dev is a directory of the host: it has its nodes, and it is not ours to change."""
+    """/dev is the host's (there is one devtmpfs): it has its nodes, and is not ours to change."""
     mount = _dev_mount(config)
-    return mount is not None and mount_options.is_bind(mount)
+    if mount is None:
+        return False
+    return mount_options.is_bind(mount) or mount.get("type") == "devtmpfs"
 
 
 def _listed(config: Config) -> list[Config]:
@@ -71,12 +74,15 @@ def in_user_namespace(config: Config) -> bool:
     return namespace(config, "user") is not None
 
 
-def sources(config: Config) -> list[str]:
-    """Nodes of the host that are bound where mknod(2) is not allowed."""
+def sources(config: Config) -> list[tuple[str, str]]:
+    """(path, pointer) of the nodes of the host that are bound where mknod(2) is not allowed."""
     if not namespace(config, "mount") or _bound(config):
         return []
-    paths = [f"/dev/{name}" for name, _, _ in _missing_defaults(config)]
-    return paths + [device["path"] for device in _listed(config) if device["type"] != "p"]
+    found = [(f"/dev/{name}", POINTER) for name, _, _ in _missing_defaults(config)]
+    for index, device in enumerate(_listed(config)):
+        if device["type"] != "p" and device["path"] != PTMX:
+            found.append((device["path"], f"{POINTER}/{index}"))
+    return found
 
 
 def fill(directory: int, config: Config, facts: Facts) -> Steps:
@@ -103,8 +109,8 @@ def make_all(config: Config, facts: Facts) -> Steps:
             yield from _bind(f"/dev/{name}", f"/dev/{name}", POINTER, config, facts)
     for index, device in enumerate(_listed(config)):
         pointer = f"{POINTER}/{index}"
-        if device["path"] == "/dev/ptmx":
-            continue  # the link to the container's own devpts
+        if device["path"] == PTMX:
+            continue
         if facts["binds_devices"] and device["type"] != "p":
             yield from _bind(device["path"], device["path"], pointer, config, facts)
         else:
@@ -114,7 +120,7 @@ def make_all(config: Config, facts: Facts) -> Steps:
 def _bind(path: str, place: str, pointer: str, config: Config, facts: Facts) -> Steps:
     tree = TREE
     if opens_sources(config, facts):
-        tree = slot_of(facts, "tree", path, "")
+        tree = slot_of(facts, "tree", path, "", pointer)
     else:
         yield pointer, ops.open_tree(HOST, path, 0, TREE)
     yield pointer, ops.make_in_root(ROOT, place, S_IFREG | 0o644, 0, TARGET)
@@ -123,7 +129,9 @@ def _bind(path: str, place: str, pointer: str, config: Config, facts: Facts) -> 
 
 def _node(device: Config, pointer: str) -> Steps:
     directory, _, name = device["path"].rstrip("/").rpartition("/")
-    number = makedev(device.get("major") or 0, device.get("minor") or 0)
+    number = 0
+    if device["type"] != "p":
+        number = makedev(device["major"], device["minor"])
     mode = device.get("fileMode")
     mode = TYPES[device["type"]] | ((0o666 if mode is None else mode) & 0o7777)
     owner = (device.get("uid") or 0, device.get("gid") or 0)

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the runtime opens, with its own view and rights, and hands to the executor.
 
-A donation is a tuple: ("namespace", kind, path), ("tree", path, recursive), ("fifo",), ("result",).
-Its place in the list is its slot.
+A donation is a tuple: ("namespace", kind, path), ("tree", path, recursive, pointer), ("fifo",),
+("result",). Its place in the list is its slot. A tree can be attached once, so there is one for
+each field that asks for it.
 """
 
 from __future__ import annotations
@@ -52,15 +53,12 @@ def donations(config: Config, facts: Facts) -> list[tuple[str, ...]]:
     if facts["fifo"]:
         found += [("fifo",), ("result",)]
     if opens_sources(config, facts):
-        found.append(("tree", facts["rootfs"], "recursive"))
-        for mount in config.get("mounts") or []:
+        found.append(("tree", facts["rootfs"], "recursive", "/root/path"))
+        for index, mount in enumerate(config.get("mounts") or []):
             if mount_options.is_bind(mount):
-                recursive = "rbind" in mount["options"]
                 source = mount_options.source(mount, facts)
-                tree = ("tree", source, "recursive" if recursive else "")
-                if tree not in found:
-                    found.append(tree)
-        found += [("tree", node, "") for node in facts["device_sources"]]
+                found.append(("tree", source, mount_options.depth(mount), f"/mounts/{index}"))
+        found += [("tree", node, "", pointer) for node, pointer in facts["device_sources"]]
     return found
 
 

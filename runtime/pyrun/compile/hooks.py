@@ -8,6 +8,8 @@ from pyrun.compile.donations import namespace, opens_sources
 from pyrun.compile.slots import BUNDLE, HOOK_OUTPUT, HOOK_STATE, START_STATE
 from pyrun.linux import O_DIRECTORY, O_PATH
 
+LONGEST_WAIT = 2**31 - 1  # milliseconds: poll(2) takes an int
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from pyrun.types import Config, Facts, Step, Steps
@@ -57,5 +59,5 @@ def start_container(config: Config, facts: Facts) -> Steps:
 
 def _run(hook: Config, pointer: str, env: list[str], state: int) -> Step:
     args = hook.get("args") or [hook["path"]]
-    timeout = int((hook.get("timeout") or 0) * 1000)
+    timeout = min((hook.get("timeout") or 0) * 1000, LONGEST_WAIT)
     return pointer, ops.run_hook(hook["path"], args, env, state, HOOK_OUTPUT, timeout)

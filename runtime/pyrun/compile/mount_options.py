@@ -3,8 +3,10 @@
 
 from __future__ import annotations
 
+from pyrun import ops
 from pyrun.errors import Error
 from pyrun.linux import (
+    AT_RECURSIVE,
     MOUNT_ATTR__ATIME,
     MOUNT_ATTR_NOATIME,
     MOUNT_ATTR_NODEV,
@@ -22,7 +24,7 @@ from pyrun.linux import (
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from pyrun.types import Config, Facts
+    from pyrun.types import Config, Facts, Steps
 
 # option: (attributes to set, attributes to clear) of mount_setattr(2)
 ATTRIBUTES = {
@@ -72,10 +74,33 @@ def is_bind(mount: Config) -> bool:
     return "bind" in options or "rbind" in options
 
 
+def depth(mount: Config) -> str:
+    """The word "recursive" for a bind mount that takes mounts below its source along, else ""."""
+    return "recursive" if "rbind" in (mount.get("options") or ()) else ""
+
+
 def source(mount: Config, facts: Facts) -> str:
     """The source of a bind mount as an absolute path: a relative one starts at the bundle."""
     path: str = mount.get("source") or ""
     return path if path.startswith("/") else f"{facts['bundle']}/{path}"
+
+
+def destination(mount: Config) -> str:
+    """The normal form; a relative one starts at the root of the container, as with the peers."""
+    parts: list[str] = []
+    for part in mount["destination"].split("/"):
+        if part == "..":
+            del parts[-1:]
+        elif part not in ("", "."):
+            parts.append(part)
+    return "/" + "/".join(parts)
+
+
+def propagate(tree: int, options: Config, pointer: str) -> Steps:
+    """The propagation options in the order given, on a mount that has its place already."""
+    for flag, recursive in options["propagation"]:
+        flags = AT_RECURSIVE if recursive else 0
+        yield f"{pointer}/options", ops.mount_setattr(tree, flags, 0, 0, flag)
 
 
 def parse(mount: Config, pointer: str) -> Config:

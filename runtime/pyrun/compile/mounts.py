@@ -7,12 +7,14 @@ from pyrun import ops
 from pyrun.compile import devices
 from pyrun.compile.cgroup_mounts import mount_cgroup
 from pyrun.compile.donations import namespace, opens_sources, slot_of
-from pyrun.compile.mount_options import is_bind, parse, source
-from pyrun.compile.slots import CONTEXT, DEFERRED, HOST, ROOT, TARGET, TREE
+from pyrun.compile.mount_options import depth, destination, is_bind, parse, propagate, source
+from pyrun.compile.slots import CONTEXT, HOST, ROOT, TARGET, TREE, deferred
 from pyrun.errors import Error
 from pyrun.linux import (
     AT_RECURSIVE,
     MOUNT_ATTR_RDONLY,
+    O_DIRECTORY,
+    O_PATH,
     RESOLVE_NO_SYMLINKS,
     S_IFDIR,
     S_IFREG,
@@ -30,44 +32,44 @@ def mount_all(config: Config, facts: Facts) -> Steps:
     """In the order given: a later one may lie in an earlier one."""
     if not namespace(config, "mount"):
         return
+    later = late(config)
     for index, mount in enumerate(config.get("mounts") or []):
-        pointer = f"/mounts/{index}"
+        pointer, tree = f"/mounts/{index}", TREE
         options = parse(mount, pointer)
         if is_bind(mount):
-            yield from _bind(mount, options, pointer, config, facts)
+            tree = _bind_slot(mount, pointer, config, facts)
+            yield from _bind(mount, options, (pointer, tree), config, facts)
         elif mount.get("type") in ("cgroup", "cgroup2"):
             yield from mount_cgroup(mount, options, pointer, config, facts)
-        elif _is_late(mount, options):
-            options["set"] &= ~MOUNT_ATTR_RDONLY
-            yield from _new(mount, options, (pointer, DEFERRED + index), config, facts)
         else:
-            yield from _new(mount, options, (pointer, TREE), config, facts)
+            if index in later:
+                options["set"] &= ~MOUNT_ATTR_RDONLY
+                tree = deferred(later.index(index))
+            yield from _new(mount, options, (pointer, tree), config, facts)
+        if destination(mount) == "/":
+            # It covers the root: what comes after it goes into it, and it is what we pivot to.
+            yield pointer, ops.open_in_root(tree, "/", O_PATH | O_DIRECTORY, 0, ROOT)
 
 
-def _is_late(mount: Config, options: Config) -> bool:
-    """Mount points and nodes may still have to be made in it: read-only when all is there."""
-    return mount.get("type") == "tmpfs" and bool(options["set"] & MOUNT_ATTR_RDONLY)
+def late(config: Config) -> list[int]:
+    """Which of the mounts are read-only tmpfs. Mount points and nodes may still have to be made in
+    them: they become read-only when all is there."""
+    return [
+        index
+        for index, mount in enumerate(config.get("mounts") or [])
+        if mount.get("type") == "tmpfs"
+        and not is_bind(mount)
+        and parse(mount, f"/mounts/{index}")["set"] & MOUNT_ATTR_RDONLY
+    ]
 
 
 def finish(config: Config, facts: Facts) -> Steps:
     """The read-only tmpfs that mount_all left writable, by their descriptors."""
     if not namespace(config, "mount"):
         return
-    for index, mount in enumerate(config.get("mounts") or []):
-        pointer = f"/mounts/{index}"
-        if not is_bind(mount) and _is_late(mount, parse(mount, pointer)):
-            yield pointer, ops.mount_setattr(DEFERRED + index, 0, MOUNT_ATTR_RDONLY, 0, 0)
-
-
-def destination(mount: Config) -> str:
-    """The normal form; a relative one starts at the root of the container, as with the peers."""
-    parts: list[str] = []
-    for part in mount["destination"].split("/"):
-        if part == "..":
-            del parts[-1:]
-        elif part not in ("", "."):
-            parts.append(part)
-    return "/" + "/".join(parts)
+    for count, index in enumerate(late(config)):
+        op = ops.mount_setattr(deferred(count), 0, MOUNT_ATTR_RDONLY, 0, 0)
+        yield f"/mounts/{index}", op
 
 
 def _target(mount: Config, mode: int, pointer: str) -> Steps:
@@ -76,7 +78,16 @@ def _target(mount: Config, mode: int, pointer: str) -> Steps:
     yield pointer, ops.make_in_root(ROOT, destination(mount), mode, resolve, TARGET)
 
 
-def _bind(mount: Config, options: Config, pointer: str, config: Config, facts: Facts) -> Steps:
+def _bind_slot(mount: Config, pointer: str, config: Config, facts: Facts) -> int:
+    if not opens_sources(config, facts):
+        return TREE
+    return slot_of(facts, "tree", source(mount, facts), depth(mount), pointer)
+
+
+def _bind(
+    mount: Config, options: Config, place: tuple[str, int], config: Config, facts: Facts
+) -> Steps:
+    pointer, tree = place
     path = source(mount, facts)
     kind = facts["sources"].get(path, "")
     if not kind:
@@ -85,19 +96,15 @@ def _bind(mount: Config, options: Config, pointer: str, config: Config, facts: F
             f"{pointer}/source",
             "the source does not exist on the host",
         )
-    recursive = "rbind" in mount["options"]
-    tree = TREE
-    if opens_sources(config, facts):
-        tree = slot_of(facts, "tree", path, "recursive" if recursive else "")
-    else:
-        flags = AT_RECURSIVE if recursive else 0
+    if not opens_sources(config, facts):
+        flags = AT_RECURSIVE if depth(mount) else 0
         yield f"{pointer}/source", ops.open_tree(HOST, path, flags, TREE)
     if options["set"] or options["clear"]:
         op = ops.mount_setattr(tree, 0, options["set"], options["clear"], 0)
         yield f"{pointer}/options", op
     yield from _target(mount, DIRECTORY if kind == "directory" else FILE, pointer)
     yield pointer, ops.move_mount(tree, TARGET)
-    yield from _propagate(tree, options, pointer)
+    yield from propagate(tree, options, pointer)
 
 
 def _new(
@@ -121,13 +128,7 @@ def _new(
     for key, value in data:
         yield f"{pointer}/options", ops.fsconfig(CONTEXT, key, value)
     yield pointer, ops.fsmount(CONTEXT, options["set"], tree)
-    if destination(mount) == "/dev":
+    if destination(mount) == "/dev" and kind != "devtmpfs":
         yield from devices.fill(tree, config, facts)
     yield pointer, ops.move_mount(tree, TARGET)
-    yield from _propagate(tree, options, pointer)
-
-
-def _propagate(tree: int, options: Config, pointer: str) -> Steps:
-    for flag, recursive in options["propagation"]:
-        flags = AT_RECURSIVE if recursive else 0
-        yield f"{pointer}/options", ops.mount_setattr(tree, flags, 0, 0, flag)
+    yield from propagate(tree, options, pointer)

@@ -18,12 +18,15 @@ from pyrun.compile import (
     namespaces,
     paths,
     process,
+    rlimits,
     rootfs,
     sysctl,
     terminal,
     uts,
 )
 from pyrun.compile.donations import donations
+from pyrun.compile.slots import LOWEST
+from pyrun.errors import Error
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -55,12 +58,14 @@ INIT = (
     terminal.session,  # in the init itself: a terminal is lost with its session's leader
     process.set_umask,
     process.open_cwd,  # as root
+    process.find_home,
+    hooks.prepare_start,
+    rlimits.limit,  # after the last descriptor; as root, for raising takes CAP_SYS_RESOURCE
     capabilities.limit,  # needs CAP_SETPCAP
     process.become_user,
     capabilities.apply,
     process.no_new_privileges,
     process.find,  # as the user: may it be executed?
-    hooks.prepare_start,
     process.ready,  # `create` ends, `start` begins
     hooks.start_container,
     process.close,  # CVE-2024-21626
@@ -71,4 +76,6 @@ INIT = (
 def compile_init(config: Config, facts: Facts) -> list[Step]:
     """The plan of a container's init: (JSON pointer, operation) each. Raises Error."""
     known = {**facts, "donations": donations(config, facts)}
+    if len(known["donations"]) + len(mounts.late(config)) > LOWEST:
+        raise Error(f"too many mounts and devices: {LOWEST} descriptors must do", "/mounts")
     return [step for rule in INIT for step in rule(config, known)]

@@ -9,6 +9,7 @@ from pyrun import ops, sync
 from pyrun.compile import capabilities
 from pyrun.compile.donations import slot_of
 from pyrun.compile.slots import CWD
+from pyrun.errors import Error
 from pyrun.linux import PR_SET_KEEPCAPS, PR_SET_NO_NEW_PRIVS, PR_SET_PDEATHSIG
 
 TYPE_CHECKING = False
@@ -19,7 +20,7 @@ DEFAULT_UMASK = 0o022
 
 
 def open_cwd(config: Config, facts: Facts) -> Steps:
-    """As root; where root may not go (a user's files on NFS), enter_cwd tries as the user."""
+    """As root; where root may not go (a network file system), enter_cwd tries as the user."""
     op = ops.open_cwd(config["process"]["cwd"], CWD)
     yield "/process/cwd", ops.tolerate(errno.EACCES, op)
 
@@ -33,6 +34,12 @@ def become_user(config: Config, facts: Facts) -> Steps:
         groups = user.get("additionalGids") or []
         gids = b"".join(gid.to_bytes(4, facts["byteorder"]) for gid in groups)
         yield "/process/user/additionalGids", ops.setgroups(gids)
+    elif user.get("additionalGids"):
+        raise Error(
+            "setgroups is not allowed in this user namespace",
+            "/process/user/additionalGids",
+            "map a range of groups (/etc/subgid) in linux.gidMappings, or leave them out",
+        )
     yield "/process/user/gid", ops.setresgid(user.get("gid") or 0)
     yield "/process/user/uid", ops.setresuid(user.get("uid") or 0)
     yield "/process/cwd", ops.enter_cwd(config["process"]["cwd"], CWD)
@@ -77,11 +84,15 @@ def candidates(config: Config) -> list[str]:
     return [f"{folder}/{name}" for folder in path.split(":") if folder.startswith("/") and name]
 
 
-def find(config: Config, facts: Facts) -> Steps:
-    """While `create` can still say that there is no such program."""
+def find_home(config: Config, facts: Facts) -> Steps:
+    """Before limits: it opens a file."""
     if "HOME=" in environment(config, facts):
         uid = (config["process"].get("user") or {}).get("uid") or 0
         yield "/process/env", ops.find_home(uid)
+
+
+def find(config: Config, facts: Facts) -> Steps:
+    """While `create` can still say that there is no such program."""
     yield "/process/args/0", ops.find_executable(candidates(config))
 
 
@@ -102,7 +113,8 @@ def close(config: Config, facts: Facts) -> Steps:
 
 
 def execute(config: Config, facts: Facts) -> Steps:
-    """Nothing but execve(2) follows the filter, so the profile needs to allow nothing for us."""
+    """Nothing but execve(2) follows the filter, so the profile needs to allow nothing for us:
+    except capset(2) without noNewPrivileges, to give up what loading the filter took."""
     if facts["seccomp"]:
         yield "/linux/seccomp", ops.seccomp(facts["seccomp_flags"], facts["seccomp"])
     yield from capabilities.settle(config, facts)

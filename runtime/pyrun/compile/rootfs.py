@@ -3,9 +3,11 @@
 
 from __future__ import annotations
 
+import errno
+
 from pyrun import ops
 from pyrun.compile.donations import namespace, opens_sources, slot_of
-from pyrun.compile.mount_options import PROPAGATION
+from pyrun.compile.mount_options import PROPAGATION, destination
 from pyrun.compile.slots import CONTEXT, EMPTY, HOST, NULL, ROOT, TARGET
 from pyrun.linux import (
     AT_RECURSIVE,
@@ -35,6 +37,8 @@ def prepare(config: Config, facts: Facts) -> Steps:
     yield "/root/path", ops.open_host("/", O_PATH | O_DIRECTORY, HOST)
     word = (config.get("linux") or {}).get("rootfsPropagation") or "rslave"
     flag, _ = PROPAGATION[word]
+    if word.endswith("unbindable"):
+        flag = MS_PRIVATE  # nothing could be bound from the host any more; propagate() does it
     yield PROPAGATION_POINTER, ops.mount_setattr(HOST, AT_RECURSIVE, 0, 0, flag)
     if word.endswith("shared"):
         # pivot_root(2) refuses a shared parent, and attaching our root would reach the host
@@ -56,12 +60,8 @@ def _covers() -> Steps:
     yield pointer, ops.open_host("/dev/null", O_PATH, NULL)
     yield pointer, ops.check_device(NULL, 1, 3)
     yield pointer, ops.fsopen("tmpfs", CONTEXT)
-    for key, value in (
-        ("source", "tmpfs"),
-        ("nr_blocks", "1"),
-        ("nr_inodes", "1"),
-        ("mode", "755"),
-    ):
+    yield pointer, ops.fsconfig(CONTEXT, "source", "tmpfs")
+    for key, value in (("nr_blocks", "1"), ("nr_inodes", "1"), ("mode", "755")):
         yield pointer, ops.fsconfig(CONTEXT, key, value)
     attributes = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC
     yield pointer, ops.fsmount(CONTEXT, attributes, EMPTY)
@@ -73,7 +73,7 @@ def _attach(config: Config, facts: Facts) -> Steps:
     """The rootfs goes over "/" too: a place that every host has and every caller may use."""
     pointer = "/root/path"
     if opens_sources(config, facts):
-        source = slot_of(facts, "tree", facts["rootfs"], "recursive")
+        source = slot_of(facts, "tree", facts["rootfs"], "recursive", pointer)
         yield pointer, ops.open_host("/", O_PATH | O_DIRECTORY, TARGET)
         yield pointer, ops.move_mount(source, TARGET)
         yield pointer, ops.open_in_root(source, "/", O_PATH | O_DIRECTORY, 0, ROOT)
@@ -101,9 +101,21 @@ def pivot(config: Config, facts: Facts) -> Steps:
     if not namespace(config, "mount"):
         yield "/root/path", ops.chroot(ROOT)
     elif facts["no_pivot"]:
-        yield "/root/path", ops.move_root(ROOT)
+        # It lies over "/" already, so there is nothing to move: `..` leads back to it from there.
+        # What of the host stays below can't be reached; but an unmasked proc or sysfs among it
+        # would let the container mount another one.
+        for path in ("/proc", "/sys"):
+            yield "/root/path", ops.tolerate(errno.EINVAL, ops.detach_host(path))
+        yield "/root/path", ops.chroot(ROOT)
     else:
-        yield "/root/path", ops.pivot_root(ROOT, 2 if _masks(config) else 1)
+        yield "/root/path", ops.pivot_root(ROOT, _layers(config))
+
+
+def _layers(config: Config) -> int:
+    """How many mounts lie under the root: the host's, the cover of _covers(), and with mounts at
+    "/" what they cover."""
+    covered = sum(destination(mount) == "/" for mount in config.get("mounts") or [])
+    return 1 + _masks(config) + covered
 
 
 def propagate(config: Config, facts: Facts) -> Steps:

@@ -19,4 +19,9 @@ HOOK_STATE = 1012
 HOOK_OUTPUT = 1011
 BUNDLE = 1010
 START_STATE = 1009
-DEFERRED = 384  # + its index: a mount that becomes read-only when all is mounted
+LOWEST = 1009  # of the names above
+
+
+def deferred(count: int) -> int:
+    """For the mount that is the `count`th (from 0) to become read-only when all is mounted."""
+    return LOWEST - 1 - count

@@ -21,9 +21,9 @@ MOUNT = ("uidMappings", "gidMappings")
 def problems(config: Config) -> list[Problem]:
     """(pointer, message) for each such field that asks for something."""
     places: list[tuple[str, Config, tuple[str, ...]]] = [
-        ("/process", config.get("process") or {}, PROCESS)
+        ("/process", config.get("process") or {}, PROCESS),
+        ("/linux", config.get("linux") or {}, LINUX),
     ]
-    places.append(("/linux", config.get("linux") or {}, LINUX))
     for index, mount in enumerate(config.get("mounts") or []):
         places.append((f"/mounts/{index}", mount, MOUNT))
     return [
