@@ -16,6 +16,7 @@ from pyrun.linux import (
     MOUNT_ATTR_NOSUID,
     MOUNT_ATTR_RDONLY,
     MS_PRIVATE,
+    MS_SLAVE,
     O_DIRECTORY,
     O_PATH,
     S_IFDIR,
@@ -74,13 +75,22 @@ def _attach(config: Config, facts: Facts) -> Steps:
     pointer = "/root/path"
     if opens_sources(config, facts):
         source = slot_of(facts, "tree", facts["rootfs"], "recursive", pointer)
+        yield from _unshare(config, source)
         yield pointer, ops.open_host("/", O_PATH | O_DIRECTORY, TARGET)
         yield pointer, ops.move_mount(source, TARGET)
         yield pointer, ops.open_in_root(source, "/", O_PATH | O_DIRECTORY, 0, ROOT)
         return
     yield pointer, ops.open_tree(HOST, facts["rootfs"], AT_RECURSIVE, ROOT)
+    yield from _unshare(config, ROOT)
     yield pointer, ops.open_host("/", O_PATH | O_DIRECTORY, TARGET)
     yield pointer, ops.move_mount(ROOT, TARGET)
+
+
+def _unshare(config: Config, root: int) -> Steps:
+    """A rootfs on a shared mount of the host would show the host what is mounted in it, and
+    pivot_root(2) refuses it. propagate() makes it what the config wants it to be."""
+    if ((config.get("linux") or {}).get("rootfsPropagation") or "").endswith("shared"):
+        yield PROPAGATION_POINTER, ops.mount_setattr(root, 0, 0, 0, MS_SLAVE)
 
 
 def make_cwd(config: Config, facts: Facts) -> Steps:
