@@ -173,7 +173,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             continue
         item.add_marker(needs.needs("root", "cc"))
         assert isinstance(item, pytest.Function)
-        name = item.callspec.params["runtime_name"]
+        name = str(item.callspec.params["runtime_name"])
         reasons = {k: v for mark in item.iter_markers("differs") for k, v in mark.kwargs.items()}
         if name in reasons:
             item.add_marker(pytest.mark.xfail(reason=f"{name}: {reasons[name]}", strict=True))
