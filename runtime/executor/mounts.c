@@ -203,14 +203,17 @@ int op_make_readonly(const uint64_t *arg)
 }
 
 /* Both roots end up on "/", the old one on top: it is made a slave first, so that taking it away
- * is not seen by the host. */
+ * is not seen by the host. By descriptor: "." means the new root and all that was mounted in it. */
 int op_pivot_root(const uint64_t *arg)
 {
     struct mount_attr slave = {.propagation = MS_SLAVE};
-    if (fchdir(slot[arg[0]]) < 0 || syscall(SYS_pivot_root, ".", ".") < 0)
+    int old = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+    if (old < 0)
         return -1;
-    if (syscall(SYS_mount_setattr, AT_FDCWD, ".", AT_RECURSIVE, &slave, sizeof slave) < 0)
-        return -1;
+    if (fchdir(slot[arg[0]]) < 0 || syscall(SYS_pivot_root, ".", ".") < 0 ||
+        set_attributes(old, AT_RECURSIVE, &slave) < 0)
+        return closing(old, -1);
+    close(old);
     for (uint64_t i = 0; i < arg[1]; i++)
         if (umount2(".", MNT_DETACH) < 0)
             return -1;

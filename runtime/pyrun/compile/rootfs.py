@@ -16,6 +16,7 @@ from pyrun.linux import (
     MOUNT_ATTR_NOSUID,
     MOUNT_ATTR_RDONLY,
     MS_PRIVATE,
+    MS_SLAVE,
     O_DIRECTORY,
     O_PATH,
     S_IFDIR,
@@ -79,6 +80,9 @@ def _attach(config: Config, facts: Facts) -> Steps:
         yield pointer, ops.open_in_root(source, "/", O_PATH | O_DIRECTORY, 0, ROOT)
         return
     yield pointer, ops.open_tree(HOST, facts["rootfs"], AT_RECURSIVE, ROOT)
+    if ((config.get("linux") or {}).get("rootfsPropagation") or "").endswith("shared"):
+        # a peer of the host's mount until then: what is mounted in it would be in the bundle too
+        yield PROPAGATION_POINTER, ops.mount_setattr(ROOT, AT_RECURSIVE, 0, 0, MS_SLAVE)
     yield pointer, ops.open_host("/", O_PATH | O_DIRECTORY, TARGET)
     yield pointer, ops.move_mount(ROOT, TARGET)
 
