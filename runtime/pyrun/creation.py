@@ -102,7 +102,8 @@ class Creation:
         cgroup_fd = driver.open_into(cgroup)
         title = f"pyrun:init {self.container.id}"
         flags = self.prepared.flags
-        child = launch.spawn(title, flags, cgroup_fd, self.facts["preserve_fds"])
+        preserve, privileged = self.facts["preserve_fds"], self.facts["privileged"]
+        child = launch.spawn(title, flags, cgroup_fd, preserve, privileged)
         try:
             if cgroup_fd >= 0:
                 os.close(cgroup_fd)

@@ -116,6 +116,11 @@ def close_slot(fd: Slot) -> Op:
     return ("close_slot", (fd,), 0)
 
 
+def close_all_but(keep: bytes) -> Op:
+    """close(2) of every slot's descriptor but these (32-bit numbers in the machine's order)."""
+    return ("close_all_but", (keep,), 0)
+
+
 def fchdir(fd: Slot) -> Op:
     """fchdir(2)."""
     return ("fchdir", (fd,), 0)
