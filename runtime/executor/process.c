@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Operations on the process itself: namespaces, terminal, identity, hooks, and the user's program.
- */
+/* Operations on the process: namespaces, terminal, identity, hooks, and the user's program. */
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
@@ -289,8 +288,7 @@ int op_find_home(const uint64_t *arg)
 {
     static char buffer[1 << 16]; /* users of a container beyond this live in "/" */
     memcpy(home, "HOME=/", sizeof "HOME=/");
-    /* By the root of the process, which is the container's. Not RESOLVE_IN_ROOT: with AT_FDCWD, that
-     * would be the working directory. */
+    /* not RESOLVE_IN_ROOT: with AT_FDCWD, the root would be the working directory */
     int fd = open_at(AT_FDCWD, "/etc/passwd", O_RDONLY | O_NONBLOCK, RESOLVE_NO_MAGICLINKS);
     if (fd < 0)
         return 0;
@@ -332,8 +330,7 @@ int op_find_executable(const uint64_t *arg)
     return -1;
 }
 
-/* In the child of run_hook; the result of exec goes through a pipe that success closes. Until the
- * pipe is descriptor 3, that number is somebody else's. */
+/* In the child of run_hook; the result of exec goes through a pipe that success closes. */
 static void become_hook(const uint64_t *arg, int pipe)
 {
     int report = pipe;
