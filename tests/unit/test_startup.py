@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Which modules each hot verb loads, exactly, in a real life of a container.
 
-Every module costs each container its import: about 0.1 to 0.3 ms for one of ours with bytecode, 1 to
-20 ms for the heavy ones of the standard library (json 2, typing 2, re 4, enum 4, subprocess 9,
+Every module costs each container its import: 0.1 to 0.3 ms for one of ours with bytecode, 1 to 20
+ms for the heavy ones of the standard library (json 2, typing 2, re 4, enum 4, subprocess 9,
 socket 6, argparse 7, click 20). The budget of a verb's imports, measured by `python -X importtime`:
 state, kill, start and delete 4 ms, create and run 8 ms. A new line here needs a reason.
 """
@@ -43,9 +43,9 @@ OPTIONS = ("-I", "-S", "-B", "-X", "utf8", "-c", BOOT)
 # The parser, the log, and the record of a container. (jsonscan's errors quote as schema_check does,
 # which brings _schema along: 0.2 ms.)
 COMMON = """
-__future__ _collections_abc _json _stat errno fcntl genericpath os os.path posixpath select stat time
-pyrun pyrun.__main__ pyrun._flags pyrun._schema pyrun.cli pyrun.cli.hot pyrun.commands pyrun.errors
-pyrun.init pyrun.jsonscan pyrun.log pyrun.schema_check pyrun.state
+__future__ _collections_abc _json _stat errno fcntl genericpath os os.path posixpath select stat
+time pyrun pyrun.__main__ pyrun._flags pyrun._schema pyrun.cli pyrun.cli.hot pyrun.commands
+pyrun.errors pyrun.init pyrun.jsonscan pyrun.log pyrun.schema_check pyrun.state
 """
 PROCESSES = "pyrun.linux pyrun.cgroup pyrun.cgroup.cgroupfs pyrun.cgroup.procs"
 CGROUP = """
