@@ -17,8 +17,9 @@ ROOT = Path(__file__).parent.parent
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """--update: golden files are written anew (tests/plans)."""
+    """Here and not in the folders that use them: their conftest.py is read after the command line."""
     parser.addoption("--update", action="store_true", help="write golden files anew")
+    parser.addoption("--runtime", help="tests/life: pyrun, runc, crun or all ($RUNTIME)")
 
 
 def pytest_sessionstart() -> None:

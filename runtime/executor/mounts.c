@@ -70,6 +70,20 @@ int op_close_slot(const uint64_t *arg)
     return close(fd);
 }
 
+int op_close_all_but(const uint64_t *arg)
+{
+    const uint64_t *keep = block(arg[0]);
+    const uint32_t *numbers = (const uint32_t *)(const void *)(keep + 1);
+    for (uint32_t i = 0; i < PLAN_SLOTS; i++) {
+        int kept = slot[i] < 0;
+        for (uint64_t k = 0; k < keep[0] / sizeof *numbers; k++)
+            kept |= numbers[k] == i;
+        if (!kept && op_close_slot((const uint64_t[]){i}) < 0)
+            return -1;
+    }
+    return 0;
+}
+
 int op_fchdir(const uint64_t *arg)
 {
     return fchdir(slot[arg[0]]);
@@ -208,14 +222,24 @@ int op_make_readonly(const uint64_t *arg)
     return closing(target, closing(fd, attach(fd, target)));
 }
 
-/* Both roots end up on "/", the old one on top: it is made a slave first, so that taking it away
- * is not seen by the host. */
-int op_pivot_root(const uint64_t *arg)
+/* Mounts of the host whose loss the host is not to see: umount2(2) reaches the peers of a mount's
+ * parent, be it detached or not. */
+static int forsake(int fd)
 {
     struct mount_attr slave = {.propagation = MS_SLAVE};
-    if (fchdir(slot[arg[0]]) < 0 || syscall(SYS_pivot_root, ".", ".") < 0)
+    return closing(fd, set_attributes(fd, AT_RECURSIVE, &slave));
+}
+
+/* Both roots end up on "/", the old one on top. umount2(2) takes "." for what is on top there, but
+ * it is the only call to do so: the old one is kept by a descriptor. */
+int op_pivot_root(const uint64_t *arg)
+{
+    int old = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+    if (old < 0)
         return -1;
-    if (syscall(SYS_mount_setattr, AT_FDCWD, ".", AT_RECURSIVE, &slave, sizeof slave) < 0)
+    if (fchdir(slot[arg[0]]) < 0 || syscall(SYS_pivot_root, ".", ".") < 0)
+        return closing(old, -1);
+    if (forsake(old) < 0)
         return -1;
     for (uint64_t i = 0; i < arg[1]; i++)
         if (umount2(".", MNT_DETACH) < 0)
@@ -225,7 +249,8 @@ int op_pivot_root(const uint64_t *arg)
 
 int op_detach_host(const uint64_t *arg)
 {
-    return umount2(str(arg[0]), MNT_DETACH);
+    int fd = open(str(arg[0]), O_PATH | O_CLOEXEC);
+    return fd < 0 || forsake(fd) < 0 ? -1 : umount2(str(arg[0]), MNT_DETACH);
 }
 
 int op_chroot(const uint64_t *arg)
