@@ -196,16 +196,18 @@ def _word(name: str, operand: str, kind: str, value: Any, donated: Donations) ->
     if value is None:
         return "none"
     if kind == "bytes":
-        return _block(name, value)
+        return _block(name, value, donated)
     if kind == "list[str]":
         return "[" + ", ".join(quote(text) for text in value) + "]"
     return quote(value)
 
 
-def _block(name: str, value: bytes) -> str:
+def _block(name: str, value: bytes, donated: Donations) -> str:
     if name == "seccomp":
         return f"{len(value) // INSTRUCTION} instructions"
     numbers = memoryview(value).cast("I").tolist()
+    if name == "close_all_but":
+        return "[" + ", ".join(slot(number, donated) for number in numbers) + "]"
     return "[" + ", ".join(map(str, numbers)) + "]"
 
 

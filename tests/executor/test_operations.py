@@ -139,6 +139,12 @@ WORK: dict[str, list[Op]] = {
     "open_pty": [*devpts(), ops.set_window_size(B, 25, 80)],
     "take_terminal": [*devpts(), ops.fork_init(0), ops.setsid(), ops.take_terminal(C)],
     "chown_stdio": [ops.chown_stdio(0)],
+    "chown_terminal": [*devpts(), ops.chown_terminal(C, 0)],
+    "close_all_but": [
+        *tmpfs(),
+        ops.close_all_but(struct.pack("=I", TREE)),
+        ops.open_in_root(TREE, "/", O_PATH, 0, A),
+    ],
     "reopen_null": [*tmpfs(), ops.reopen_null(TREE)],
     "sethostname": [ops.sethostname("box"), ops.setdomainname("test")],
     "setrlimit": [ops.setrlimit(4, 0, 0)],

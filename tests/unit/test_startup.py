@@ -40,8 +40,7 @@ posix._exit(code)
 """
 OPTIONS = ("-I", "-S", "-B", "-X", "utf8", "-c", BOOT)
 
-# The parser, the log, and the record of a container. (jsonscan's errors quote as schema_check does,
-# which brings _schema along: 0.2 ms.)
+# The parser, the log, and the record of a container.
 COMMON = """
 __future__ _collections_abc _json _stat errno fcntl genericpath os os.path posixpath select stat
 time pyrun pyrun.__main__ pyrun._flags pyrun.cli pyrun.cli.hot pyrun.commands
@@ -54,9 +53,9 @@ pyrun.cgroup.plan pyrun.cgroup.resources
 """
 MAKING = """
 _blake2 _cffi_backend _signal _socket _struct
-pyrun._build pyrun.config pyrun.creation pyrun.host pyrun.idmaps pyrun.kernel pyrun.kernel._linux
-pyrun.kernel._linux.lib pyrun.launch pyrun.ops pyrun.plan pyrun.prepare pyrun.seccomp
-pyrun.starting pyrun.sync pyrun.teardown pyrun.terminal_rules
+pyrun._build pyrun._schema pyrun.config pyrun.creation pyrun.host pyrun.idmaps pyrun.kernel
+pyrun.kernel._linux pyrun.kernel._linux.lib pyrun.launch pyrun.ops pyrun.plan pyrun.prepare
+pyrun.seccomp pyrun.starting pyrun.sync pyrun.teardown pyrun.terminal_rules
 pyrun.compile pyrun.compile.capabilities pyrun.compile.cgroup_mounts pyrun.compile.checks
 pyrun.compile.checks_linux pyrun.compile.checks_mounts pyrun.compile.devices
 pyrun.compile.donations pyrun.compile.hooks pyrun.compile.id_maps pyrun.compile.mount_options
