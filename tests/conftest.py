@@ -16,6 +16,12 @@ import pyrun as package
 ROOT = Path(__file__).parent.parent
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Here, not in the folders that use them: their conftest.py comes after the command line."""
+    parser.addoption("--update", action="store_true", help="write golden files anew")
+    parser.addoption("--runtime", help="tests/life: pyrun, runc, crun or all ($RUNTIME)")
+
+
 def pytest_sessionstart() -> None:
     """Refuses to test an installed package that is not the one in this tree."""
     source = ROOT / "runtime/pyrun"

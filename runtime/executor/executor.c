@@ -41,9 +41,11 @@ int fill(uint64_t out, int fd)
     return 0;
 }
 
+/* The container's filter may refuse even this; a C library's _exit would try for ever. */
 static void quit(void)
 {
-    _exit(127);
+    syscall(SYS_exit_group, 127);
+    __builtin_trap();
 }
 
 static int tell(enum message_kind kind, int a, int b, int c, int fd)

@@ -185,10 +185,16 @@ int op_check_device(const uint64_t *arg)
     return -1;
 }
 
+/* Private: as a peer of the host's /dev, a mask would hand on what is mounted over it. */
 static int cover(int target, int source)
 {
+    struct mount_attr alone = {.propagation = MS_PRIVATE};
     int fd = clone_tree(source, "", 0);
-    return fd < 0 ? -1 : closing(fd, attach(fd, target));
+    if (fd < 0)
+        return -1;
+    if (set_attributes(fd, 0, &alone) < 0)
+        return closing(fd, -1);
+    return closing(fd, attach(fd, target));
 }
 
 int op_mask(const uint64_t *arg)
@@ -216,18 +222,25 @@ int op_make_readonly(const uint64_t *arg)
     return closing(target, closing(fd, attach(fd, target)));
 }
 
-/* Both roots end up on "/", the old one on top: it is made a slave first, so that taking it away
- * is not seen by the host. By descriptor: "." means the new root and all that was mounted in it. */
-int op_pivot_root(const uint64_t *arg)
+/* Mounts of the host whose loss the host is not to see: umount2(2) reaches the peers of a mount's
+ * parent, be it detached or not. */
+static int forsake(int fd)
 {
     struct mount_attr slave = {.propagation = MS_SLAVE};
+    return closing(fd, set_attributes(fd, AT_RECURSIVE, &slave));
+}
+
+/* Both roots end up on "/", the old one on top. umount2(2) takes "." for what is on top there, but
+ * it is the only call to do so: the old one is kept by a descriptor. */
+int op_pivot_root(const uint64_t *arg)
+{
     int old = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
     if (old < 0)
         return -1;
-    if (fchdir(slot[arg[0]]) < 0 || syscall(SYS_pivot_root, ".", ".") < 0 ||
-        set_attributes(old, AT_RECURSIVE, &slave) < 0)
+    if (fchdir(slot[arg[0]]) < 0 || syscall(SYS_pivot_root, ".", ".") < 0)
         return closing(old, -1);
-    close(old);
+    if (forsake(old) < 0)
+        return -1;
     for (uint64_t i = 0; i < arg[1]; i++)
         if (umount2(".", MNT_DETACH) < 0)
             return -1;
@@ -236,7 +249,8 @@ int op_pivot_root(const uint64_t *arg)
 
 int op_detach_host(const uint64_t *arg)
 {
-    return umount2(str(arg[0]), MNT_DETACH);
+    int fd = open(str(arg[0]), O_PATH | O_CLOEXEC);
+    return fd < 0 || forsake(fd) < 0 ? -1 : umount2(str(arg[0]), MNT_DETACH);
 }
 
 int op_chroot(const uint64_t *arg)

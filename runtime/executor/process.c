@@ -251,7 +251,8 @@ int op_set_ambient(const uint64_t *arg)
 
 int op_open_cwd(const uint64_t *arg)
 {
-    return fill(arg[1], open_below(AT_FDCWD, str(arg[0]), O_PATH | O_DIRECTORY, 0));
+    int fd = open_at(AT_FDCWD, str(arg[0]), O_PATH | O_DIRECTORY, RESOLVE_NO_MAGICLINKS);
+    return fill(arg[1], fd);
 }
 
 int op_enter_cwd(const uint64_t *arg)
@@ -296,7 +297,9 @@ int op_find_home(const uint64_t *arg)
 {
     static char buffer[1 << 16]; /* users of a container beyond this live in "/" */
     memcpy(home, "HOME=/", sizeof "HOME=/");
-    int fd = open_below(AT_FDCWD, "/etc/passwd", FOREIGN | O_RDONLY, 0);
+    /* By the root of the process, which is the container's. Not RESOLVE_IN_ROOT: with AT_FDCWD, that
+     * would be the working directory. */
+    int fd = open_at(AT_FDCWD, "/etc/passwd", FOREIGN | O_RDONLY, RESOLVE_NO_MAGICLINKS);
     if (fd < 0)
         return 0;
     ssize_t size = read(fd, buffer, sizeof buffer - 1);

@@ -47,8 +47,7 @@ class Creation:
                 on_signal(number, _interrupted)
         try:
             self._write_intent()
-            driver.create(self.container.intent["cgroup"], self._resources())
-            self.container.write_intent()
+            self._make_cgroup()
             child = self._spawn()
             launch.serve(child, self._answers(), sync.READY, self.prepared.steps, self.config)
             self._ready(child)
@@ -57,6 +56,14 @@ class Creation:
             self.undo()
             raise why from None
         return child
+
+    def _make_cgroup(self) -> None:
+        """By its record, which is stored again if some of it turned out not to be ours."""
+        record = self.container.intent["cgroup"]
+        planned = {**record, "paths": {**record["paths"]}}
+        driver.create(record, self._resources())
+        if record != planned:
+            self.container.write_intent()
 
     def undo(self) -> None:
         """As if it had not been; also after a `run` that could not start its program."""

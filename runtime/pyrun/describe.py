@@ -9,6 +9,7 @@ import errno
 
 from pyrun import linux, ops, sync
 from pyrun.compile import seccomp, slots
+from pyrun.compile.rlimits import UNLIMITED
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -46,6 +47,7 @@ AT = _constants("AT_", without=("AT_FDCWD",))
 RESOLVE = _constants("RESOLVE_")
 MOUNT_ATTR = _constants("MOUNT_ATTR_")
 PROPAGATION = _constants("MS_")
+RLIMITS = {value: name for name, value in linux.RLIMITS.items()}
 PRCTL = {value: name for name, value in _constants("PR_").items()}
 
 
@@ -75,12 +77,22 @@ def open_flags(value: int) -> str:
 def mode(value: int) -> str:
     """S_IFDIR|0755."""
     kind = FILE_TYPES.get(value & 0o170000, "")
-    return f"{kind}|0{value & 0o7777:o}" if kind else f"0{value:o}"
+    return f"{kind}|{octal(value & 0o7777)}" if kind else octal(value)
+
+
+def octal(value: int) -> str:
+    """As C writes it: 0755."""
+    return f"0{value:o}" if value else "0"
 
 
 def capabilities(value: int) -> str:
     """A set of capabilities by their names."""
     return flags(value, CAPABILITY_BITS)
+
+
+def limit(value: int) -> str:
+    """The value of a resource limit."""
+    return "unlimited" if value == UNLIMITED else str(value)
 
 
 def _device(value: int) -> str:
@@ -115,7 +127,10 @@ NUMBERS: dict[tuple[str, str], Callable[[int], str]] = {
     ("mount_setattr", "attr_clr"): _table(MOUNT_ATTR),
     ("mount_setattr", "propagation"): _table(PROPAGATION),
     ("prctl", "option"): lambda option: PRCTL.get(option, str(option)),
-    ("umask", "mode"): lambda value: f"0{value:o}",
+    ("umask", "mode"): octal,
+    ("setrlimit", "resource"): lambda resource: RLIMITS.get(resource, str(resource)),
+    ("setrlimit", "soft"): limit,
+    ("setrlimit", "hard"): limit,
     ("drop_bounding", "keep"): capabilities,
     ("capset", "effective"): capabilities,
     ("capset", "permitted"): capabilities,

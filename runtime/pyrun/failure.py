@@ -22,6 +22,9 @@ HINTS = {
     ("make_in_root", errno.EROFS): "the mount point is missing and the root is read-only",
     ("make_in_root", errno.ELOOP): "a symbolic link is in the way",
     ("move_mount", errno.ENOTDIR): "one of source and destination is a directory, the other is not",
+    # since 6.13 the kernel says it so
+    ("move_mount", errno.EINVAL): "one of source and destination may be a directory and the other"
+    " not a directory",
     ("move_mount", errno.ENOSPC): "too many mounts: see /proc/sys/fs/mount-max",
     ("fsopen", errno.ENODEV): "this kernel has no such file system; a bind mount needs the option"
     " bind or rbind",
@@ -122,7 +125,7 @@ def label(pointer: str, config: Config) -> str:
         try:
             node = node[int(part)] if part.isdigit() else node[_unescape(part)]
         except (LookupError, TypeError, ValueError):
-            break
+            node = None
     return text + _content(parts, config, node)
 
 

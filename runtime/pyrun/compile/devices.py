@@ -10,6 +10,7 @@ from pyrun.compile import mount_options
 from pyrun.compile.donations import namespace, opens_sources, slot_of
 from pyrun.compile.slots import HOST, ROOT, TARGET, TREE
 from pyrun.linux import (
+    MS_PRIVATE,
     RESOLVE_NO_SYMLINKS,
     RESOLVE_NO_XDEV,
     S_IFBLK,
@@ -133,6 +134,8 @@ def _bind(path: str, place: str, pointer: str, config: Config, facts: Facts) -> 
         tree = slot_of(facts, "tree", path, "", pointer)
     else:
         yield pointer, ops.open_tree(HOST, path, 0, TREE)
+    # As a peer of the host's /dev it would hand on what the container mounts over it.
+    yield pointer, ops.mount_setattr(tree, 0, 0, 0, MS_PRIVATE)
     yield pointer, ops.make_in_root(ROOT, place, S_IFREG | 0o644, 0, TARGET)
     yield pointer, ops.move_mount(tree, TARGET)
 

@@ -7,7 +7,7 @@ import errno
 
 from pyrun import ops
 from pyrun.compile.donations import namespace, opens_sources, slot_of
-from pyrun.compile.mount_options import PROPAGATION, destination
+from pyrun.compile.mount_options import PROPAGATION, destination, from_host
 from pyrun.compile.slots import CONTEXT, EMPTY, HOST, NULL, ROOT, TARGET
 from pyrun.linux import (
     AT_RECURSIVE,
@@ -16,7 +16,7 @@ from pyrun.linux import (
     MOUNT_ATTR_NOSUID,
     MOUNT_ATTR_RDONLY,
     MS_PRIVATE,
-    MS_SLAVE,
+    MS_SHARED,
     O_DIRECTORY,
     O_PATH,
     S_IFDIR,
@@ -36,12 +36,9 @@ def prepare(config: Config, facts: Facts) -> Steps:
         yield "/root/path", ops.open_host(facts["rootfs"], O_PATH | O_DIRECTORY, ROOT)
         return
     yield "/root/path", ops.open_host("/", O_PATH | O_DIRECTORY, HOST)
-    word = (config.get("linux") or {}).get("rootfsPropagation") or "rslave"
-    flag, _ = PROPAGATION[word]
-    if word.endswith("unbindable"):
-        flag = MS_PRIVATE  # nothing could be bound from the host any more; propagate() does it
+    flag = from_host(config)
     yield PROPAGATION_POINTER, ops.mount_setattr(HOST, AT_RECURSIVE, 0, 0, flag)
-    if word.endswith("shared"):
+    if flag == MS_SHARED:
         # pivot_root(2) refuses a shared parent, and attaching our root would reach the host
         yield PROPAGATION_POINTER, ops.mount_setattr(HOST, 0, 0, 0, MS_PRIVATE)
     if _masks(config):
@@ -71,18 +68,24 @@ def _covers() -> Steps:
 
 
 def _attach(config: Config, facts: Facts) -> Steps:
-    """The rootfs goes over "/" too: a place that every host has and every caller may use."""
+    """The rootfs goes over "/" too: a place that every host has and every caller may use.
+
+    A clone of a shared mount is its peer: what is mounted in it appears on the host (R20), and
+    pivot_root(2) refuses it.
+    """
     pointer = "/root/path"
+    flag = from_host(config)
+    alone = MS_PRIVATE if flag == MS_SHARED else flag
     if opens_sources(config, facts):
         source = slot_of(facts, "tree", facts["rootfs"], "recursive", pointer)
+        yield pointer, ops.mount_setattr(source, AT_RECURSIVE, 0, 0, alone)
         yield pointer, ops.open_host("/", O_PATH | O_DIRECTORY, TARGET)
         yield pointer, ops.move_mount(source, TARGET)
         yield pointer, ops.open_in_root(source, "/", O_PATH | O_DIRECTORY, 0, ROOT)
         return
     yield pointer, ops.open_tree(HOST, facts["rootfs"], AT_RECURSIVE, ROOT)
-    if ((config.get("linux") or {}).get("rootfsPropagation") or "").endswith("shared"):
-        # a peer of the host's mount until then: what is mounted in it would be in the bundle too
-        yield PROPAGATION_POINTER, ops.mount_setattr(ROOT, AT_RECURSIVE, 0, 0, MS_SLAVE)
+    if flag == MS_SHARED:
+        yield pointer, ops.mount_setattr(ROOT, AT_RECURSIVE, 0, 0, alone)
     yield pointer, ops.open_host("/", O_PATH | O_DIRECTORY, TARGET)
     yield pointer, ops.move_mount(ROOT, TARGET)
 

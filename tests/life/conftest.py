@@ -1,0 +1,179 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Fixtures of the tests with real containers, and which runtimes a test runs with.
+
+RUNTIME=pyrun|runc|crun|all (or --runtime) chooses; by default every test runs with pyrun, and those
+marked @with_peers with the distribution's runc and crun besides. Where a peer of this age does
+something else, @differs(runc="why") says so: the test must fail there, so the remark stays true.
+A test that asks for what is pyrun's own is marked @pyrun_only("what").
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+import needs
+from life import leftovers
+from life.bundles import Bundle
+from life.runtimes import NAMES, Container, Runtime
+
+PAYLOAD = Path(__file__).parent.parent / "payload"
+_numbers = itertools.count()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """The markers above."""
+    for line in (
+        "with_peers: runs with runc and crun too, by default",
+        "differs(**reasons): peers that this test must fail with, and why",
+        "pyrun_only(what): no peer has it",
+    ):
+        config.addinivalue_line("markers", line)
+
+
+def _chosen(config: pytest.Config) -> str:
+    return str(config.getoption("--runtime") or os.environ.get("RUNTIME") or "")
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """One test for each runtime that it is to run with."""
+    if "runtime_name" not in metafunc.fixturenames:
+        return
+    node, chosen = metafunc.definition, _chosen(metafunc.config)
+    if chosen and chosen not in (*NAMES, "all"):
+        raise pytest.UsageError(f"RUNTIME: {chosen} is none of {', '.join(NAMES)}, all")
+    names: tuple[str, ...] = (chosen or "pyrun",)
+    if chosen == "all" or (not chosen and node.get_closest_marker("with_peers")):
+        names = NAMES
+    if node.get_closest_marker("pyrun_only"):
+        names = tuple(name for name in names if name == "pyrun")
+    parameters = [
+        pytest.param(name, marks=[] if name == "pyrun" else [needs.needs(name)]) for name in names
+    ]
+    metafunc.parametrize("runtime_name", parameters)
+
+
+@pytest.fixture(scope="session")
+def place() -> Iterator[Path]:
+    """A folder that everybody may enter: other users are roots of containers here."""
+    path = Path(tempfile.mkdtemp(prefix="pyrun-life-"))
+    path.chmod(0o755)
+    yield path
+    shutil.rmtree(path)
+
+
+@pytest.fixture(scope="session")
+def payload(place: Path) -> Path:
+    """The static program that runs in the containers: tests/payload."""
+    path = place / "payload"
+    flags = ["-std=c17", "-D_GNU_SOURCE", "-Wall", "-Wextra", "-Werror", "-O1", "-static"]
+    subprocess.run(["cc", *flags, "-o", path, *sorted(PAYLOAD.glob("*.c"))], check=True)
+    return path
+
+
+@pytest.fixture(scope="session")
+def for_crun() -> None:
+    """crun 1.8 wants no controller in the v2 tree of a hybrid host: there, hugetlb gets a v1
+    hierarchy as the others have."""
+    unified = Path("/sys/fs/cgroup/unified/cgroup.controllers")
+    place = Path("/sys/fs/cgroup/hugetlb")
+    if unified.exists() and "hugetlb" in unified.read_text() and not place.is_mount():
+        place.mkdir(exist_ok=True)
+        command = ["mount", "-t", "cgroup", "-o", "hugetlb", "cgroup", str(place)]
+        subprocess.run(command, check=True)
+
+
+@pytest.fixture(scope="package", autouse=True)
+def subreaper() -> Iterator[None]:
+    """Whatever a runtime leaves becomes our child."""
+    leftovers.become_subreaper(yes=True)
+    yield
+    leftovers.become_subreaper(yes=False)
+    leftovers.remove_parents()
+
+
+@pytest.fixture
+def runtime(runtime_name: str, place: Path, request: pytest.FixtureRequest) -> Iterator[Runtime]:
+    """The runtime under test, with an empty state folder of its own."""
+    if runtime_name == "crun":
+        request.getfixturevalue("for_crun")
+    root = Path(tempfile.mkdtemp(prefix="state-", dir=place))
+    yield Runtime(runtime_name, root)
+    shutil.rmtree(root, ignore_errors=True)
+
+
+@pytest.fixture
+def leaves_nothing(
+    runtime: Runtime, subreaper: None, request: pytest.FixtureRequest
+) -> Iterator[None]:
+    """After the test the host is as it was before. What is left fails the test."""
+    before = leftovers.look([runtime.root])
+    yield
+    left = leftovers.wait_until_clean(before, [runtime.root])
+    leftovers.clear()
+    if left and not request.node.get_closest_marker("xfail"):
+        pytest.fail("left behind:\n" + "\n".join(left), pytrace=False)
+
+
+@pytest.fixture
+def make_bundle(place: Path, payload: Path) -> Iterator[Callable[[], Bundle]]:
+    """Bundles, each with a name that is an id as well."""
+    folder = Path(tempfile.mkdtemp(prefix="bundles-", dir=place))
+    folder.chmod(0o755)
+
+    def make() -> Bundle:
+        name = f"life-{os.getpid()}-{next(_numbers)}"
+        (folder / name).mkdir()
+        return Bundle(folder / name, payload, f"/{leftovers.PARENT}/{name}")
+
+    yield make
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture
+def make_container(
+    runtime: Runtime, make_bundle: Callable[[], Bundle], leaves_nothing: None
+) -> Iterator[Callable[[], Container]]:
+    """Containers, each with a bundle of its own; deleted by force after the test."""
+    made: list[Container] = []
+
+    def make() -> Container:
+        bundle = make_bundle()
+        made.append(Container(runtime, bundle, bundle.path.name))
+        return made[-1]
+
+    yield make
+    for container in made:
+        container.delete("--force")
+
+
+@pytest.fixture
+def container(make_container: Callable[[], Container]) -> Container:
+    """One container."""
+    return make_container()
+
+
+@pytest.fixture
+def bundle(container: Container) -> Bundle:
+    """Its bundle."""
+    return container.bundle
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What all of these tests need, and what a peer does not do."""
+    for item in items:
+        if "runtime_name" not in getattr(item, "fixturenames", ()):
+            continue
+        item.add_marker(needs.needs("root", "cc"))
+        assert isinstance(item, pytest.Function)
+        name = str(item.callspec.params["runtime_name"])
+        reasons = {k: v for mark in item.iter_markers("differs") for k, v in mark.kwargs.items()}
+        if name in reasons:
+            item.add_marker(pytest.mark.xfail(reason=f"{name}: {reasons[name]}", strict=True))

@@ -1,0 +1,147 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a container may leave on the host: mounts, cgroups, processes, state, descriptors. The test
+process is the subreaper, so every process that a runtime leaves is a child of it in the end."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import signal
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+CGROUPS = Path("/sys/fs/cgroup")
+PARENT = f"pyrun-life-{os.getpid()}"  # of every cgroup here, in each hierarchy
+PR_SET_CHILD_SUBREAPER = 36
+PATIENCE = 3.0  # seconds for what ends by itself
+SHARED = ("/run/pyrun", "/run/runc", "/run/crun")  # used without --root: never by us
+
+
+class Host(NamedTuple):
+    """What can be left, as sets of lines."""
+
+    mounts: frozenset[str]
+    cgroups: frozenset[str]
+    processes: frozenset[str]
+    state: frozenset[str]
+    descriptors: frozenset[str]
+
+    def surplus(self, before: Host) -> list[str]:
+        """What there is more than before, or, of mounts, less."""
+        found = [
+            f"{kind}: {line}"
+            for kind, now, old in zip(self._fields, self, before, strict=True)
+            for line in sorted(now - old)
+        ]
+        return found + [f"unmounted: {line}" for line in sorted(before.mounts - self.mounts)]
+
+
+def become_subreaper(yes: bool) -> None:
+    """prctl(2) PR_SET_CHILD_SUBREAPER."""
+    ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, int(yes), 0, 0, 0)
+
+
+def hierarchies() -> list[Path]:
+    """The mount points of cgroup hierarchies."""
+    lines = Path("/proc/self/mountinfo").read_text().splitlines()
+    return [Path(line.split()[4]) for line in lines if line.split(" - ")[1].startswith("cgroup")]
+
+
+def cgroups() -> frozenset[str]:
+    """Every cgroup of these tests: none is there between tests."""
+    return frozenset(
+        folder
+        for place in hierarchies()
+        for folder, _, _ in os.walk(place / PARENT)
+        if folder != str(place / PARENT)
+    )
+
+
+def children() -> list[int]:
+    """Ours, with those that we have adopted."""
+    text = "".join((task / "children").read_text() for task in Path("/proc/self/task").iterdir())
+    return [int(word) for word in text.split()]
+
+
+def _reap() -> None:
+    """Zombies are ours to wait for, as they are a shim's: not left by anybody."""
+    for pid in children():
+        with contextlib.suppress(OSError):
+            os.waitpid(pid, os.WNOHANG)
+
+
+def _name(pid: int) -> str:
+    try:
+        words = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()
+        return f"{pid} {words}"
+    except OSError:
+        return f"{pid}"
+
+
+def look(roots: list[Path]) -> Host:
+    """The host as it is; `roots` are the folders where runtimes keep state."""
+    _reap()
+    return Host(
+        frozenset(Path("/proc/self/mountinfo").read_text().splitlines()),
+        cgroups(),
+        frozenset(_name(pid) for pid in children()),
+        frozenset(
+            str(path)
+            for root in [*roots, *map(Path, SHARED)]
+            if root.is_dir()
+            for path in root.iterdir()
+            if not path.name.startswith(".")  # caches
+        ),
+        frozenset(_descriptors()),
+    )
+
+
+def _descriptors() -> list[str]:
+    found = []
+    for name in os.listdir("/proc/self/fd"):
+        with contextlib.suppress(OSError):
+            found.append(f"{name} {os.readlink(f'/proc/self/fd/{name}')}")
+    return [line for line in found if "/proc/" not in line]
+
+
+def wait_until_clean(before: Host, roots: list[Path]) -> list[str]:
+    """What is left once everything had its time to end."""
+    deadline = time.monotonic() + PATIENCE
+    while (found := look(roots).surplus(before)) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    return found
+
+
+def clear() -> None:
+    """Ends what is left, so that it is one test's failure and not that of all that follow."""
+    for _ in range(3):
+        for pid in children():
+            with contextlib.suppress(OSError):
+                os.kill(pid, signal.SIGKILL)
+        for folder in sorted(cgroups(), reverse=True):
+            with contextlib.suppress(OSError):
+                Path(folder, "freezer.state").write_text("THAWED")
+            for pid in _members(folder):
+                with contextlib.suppress(OSError):
+                    os.kill(pid, signal.SIGKILL)
+        time.sleep(0.05)
+        _reap()
+    for folder in sorted(cgroups(), reverse=True):
+        with contextlib.suppress(OSError):
+            os.rmdir(folder)
+
+
+def _members(folder: str) -> list[int]:
+    try:
+        return [int(word) for word in Path(folder, "cgroup.procs").read_text().split()]
+    except OSError:
+        return []
+
+
+def remove_parents() -> None:
+    """Our cgroup in each hierarchy, when the tests are over."""
+    for place in hierarchies():
+        with contextlib.suppress(OSError):
+            os.rmdir(place / PARENT)
