@@ -44,7 +44,7 @@ OPTIONS = ("-I", "-S", "-B", "-X", "utf8", "-c", BOOT)
 # which brings _schema along: 0.2 ms.)
 COMMON = """
 __future__ _collections_abc _json _stat errno fcntl genericpath os os.path posixpath select stat
-time pyrun pyrun.__main__ pyrun._flags pyrun._schema pyrun.cli pyrun.cli.hot pyrun.commands
+time pyrun pyrun.__main__ pyrun._flags pyrun.cli pyrun.cli.hot pyrun.commands
 pyrun.errors pyrun.init pyrun.jsonscan pyrun.log pyrun.schema_check pyrun.state
 """
 PROCESSES = "pyrun.linux pyrun.cgroup pyrun.cgroup.cgroupfs pyrun.cgroup.procs"
