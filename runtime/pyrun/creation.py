@@ -106,14 +106,17 @@ class Creation:
         """The executor in its namespaces and cgroup, on record, with its maps and its plan."""
         donated = self._donate()
         cgroup = self.container.intent["cgroup"]
-        cgroup_fd = driver.open_into(cgroup)
         title = f"pyrun:init {self.container.id}"
         flags = self.prepared.flags
         preserve, privileged = self.facts["preserve_fds"], self.facts["privileged"]
-        child = launch.spawn(title, flags, cgroup_fd, preserve, privileged)
+        # Whatever fails, undoing it must not lack the descriptors that are held here.
         try:
-            if cgroup_fd >= 0:
-                os.close(cgroup_fd)
+            cgroup_fd = driver.open_into(cgroup)
+            try:
+                child = launch.spawn(title, flags, cgroup_fd, preserve, privileged)
+            finally:
+                if cgroup_fd >= 0:
+                    os.close(cgroup_fd)
             self._record(child)
             if cgroup["layout"] != "v2":
                 driver.join(cgroup, child.pid)

@@ -24,7 +24,7 @@ def kill(container: Container) -> None:
     cgroup = container.intent.get("cgroup")
     if pidfd >= 0:
         init.signal(pidfd, SIGNALS["KILL"])
-    if cgroup and cgroup["paths"]:
+    if cgroup and cgroup["paths"] and init.is_of_this_boot(container):
         from pyrun.cgroup import procs
 
         # Without a pid namespace the others outlive the init.
@@ -49,7 +49,8 @@ def _reap(pid: int) -> None:
 def finish(container: Container) -> None:
     """With no process left: cgroup, poststop hooks, folder, in this order. Raises Error."""
     cgroup = container.intent.get("cgroup")
-    if cgroup and cgroup["paths"]:
+    # After a reboot a cgroup of that name is somebody else's.
+    if cgroup and cgroup["paths"] and init.is_of_this_boot(container):
         from pyrun.cgroup import driver
 
         driver.destroy(cgroup)
@@ -79,7 +80,7 @@ def undo(container: Container) -> None:
     try:
         kill(container)
         finish(container)
-    except Error as error:
+    except (Error, OSError) as error:
         log.warning(f"cleaning up: {error}")
 
 
