@@ -195,11 +195,16 @@ class Creation:
         else:
             self.master = fd
 
+    def _begin_hooks(self) -> None:
+        """From here on poststop is owed, whatever becomes of the container."""
+        if not self.container.state.get("hooks_begun"):
+            self.container.state["hooks_begun"] = True
+            self.container.write_state()
+
     def _run_hooks(self, child: Child, _fd: int) -> None:
         from pyrun import lifecycle_hooks
 
-        self.container.state["hooks_begun"] = True
-        self.container.write_state()
+        self._begin_hooks()
         for kind in ("prestart", "createRuntime"):
             wanted = (self.config.get("hooks") or {}).get(kind) or []
             lifecycle_hooks.run(self.container, kind, wanted, init.CREATING, child.pid)
@@ -214,6 +219,7 @@ class Creation:
         """In the container, pid is what the container sees (runtime.md, state)."""
         from pyrun import lifecycle_hooks
 
+        self._begin_hooks()
         document = lifecycle_hooks.state_document(self.container, status, inner_pid(child.pid))
         return launch.seal("state", document)
 
@@ -226,6 +232,7 @@ class Creation:
         self._limit(child)
         record = self.container.state
         record["phase"] = init.CREATED
+        record["hooks_begun"] = True
         if self.facts["fifo"]:
             record["rest"] = rest(self.prepared.steps, self.config)
         self.container.write_state()
