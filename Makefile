@@ -5,7 +5,7 @@ PREFIX ?= /usr/local
 export PREFIX DESTDIR
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test bench build lint unit format install uninstall clean
+.PHONY: help demo test fuzz bench build lint unit format install uninstall clean
 
 help: ## Say what there is to make
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 12
@@ -15,6 +15,9 @@ demo: ## Run a container and show what it sees next to what the host sees
 
 test: ## Set up what is missing and run every test
 	@scripts/test
+
+fuzz: ## Fuzz the plan reader for 5 minutes
+	@scripts/fuzz
 
 bench: ## Measure each verb side by side with runc and crun
 	@scripts/bench

@@ -70,6 +70,20 @@ int op_close_slot(const uint64_t *arg)
     return close(fd);
 }
 
+int op_close_all_but(const uint64_t *arg)
+{
+    const uint64_t *keep = block(arg[0]);
+    const uint32_t *numbers = (const uint32_t *)(const void *)(keep + 1);
+    for (uint32_t i = 0; i < PLAN_SLOTS; i++) {
+        int kept = slot[i] < 0;
+        for (uint64_t k = 0; k < keep[0] / sizeof *numbers; k++)
+            kept |= numbers[k] == i;
+        if (!kept && op_close_slot((const uint64_t[]){i}) < 0)
+            return -1;
+    }
+    return 0;
+}
+
 int op_fchdir(const uint64_t *arg)
 {
     return fchdir(slot[arg[0]]);
@@ -171,10 +185,16 @@ int op_check_device(const uint64_t *arg)
     return -1;
 }
 
+/* Private: as a peer of the host's /dev, a mask would hand on what is mounted over it. */
 static int cover(int target, int source)
 {
+    struct mount_attr alone = {.propagation = MS_PRIVATE};
     int fd = clone_tree(source, "", 0);
-    return fd < 0 ? -1 : closing(fd, attach(fd, target));
+    if (fd < 0)
+        return -1;
+    if (set_attributes(fd, 0, &alone) < 0)
+        return closing(fd, -1);
+    return closing(fd, attach(fd, target));
 }
 
 int op_mask(const uint64_t *arg)

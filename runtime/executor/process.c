@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Operations on the process itself: namespaces, terminal, identity, hooks, and the user's program.
- */
+/* Operations on the process itself: namespaces, terminal, identity, and the user's program. */
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
@@ -12,7 +11,6 @@
 #include <linux/openat2.h>
 #include <linux/seccomp.h>
 #include <net/if.h>
-#include <poll.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -24,13 +22,14 @@
 #include <sys/statfs.h>
 #include <sys/syscall.h>
 #include <sys/sysmacros.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "executor.h"
 #include "paths.h"
 
 #define DEVPTS_PTMX_INODE 2
+/* For what should be a file, but may be a FIFO or a terminal that the image put there. */
+#define FOREIGN (O_NONBLOCK | O_NOCTTY)
 #define KEY_USER_SEARCH 0x00080000U /* KEY_USR_SEARCH: the container's user may look into it */
 
 static char home[PATH_MAX + 6];
@@ -132,11 +131,20 @@ static int is_null(int fd)
  * owner is outside the user namespace, stays as it is. */
 int op_chown_stdio(const uint64_t *arg)
 {
-    for (int fd = 0; fd < 3; fd++)
-        if (!is_null(fd) && fchown(fd, (uid_t)arg[0], (gid_t)-1) < 0 && errno != EPERM &&
-            errno != EROFS && errno != EINVAL && errno != EBADF)
+    for (int fd = 0; fd < 3; fd++) {
+        struct stat status;
+        if (fstat(fd, &status) < 0 || S_ISCHR(status.st_mode) || S_ISBLK(status.st_mode))
+            continue;
+        if (fchown(fd, (uid_t)arg[0], (gid_t)-1) < 0 && errno != EPERM && errno != EROFS &&
+            errno != EINVAL)
             return -1;
+    }
     return 0;
+}
+
+int op_chown_terminal(const uint64_t *arg)
+{
+    return fchown(slot[arg[0]], (uid_t)arg[1], (gid_t)-1);
 }
 
 int op_reopen_null(const uint64_t *arg)
@@ -144,10 +152,10 @@ int op_reopen_null(const uint64_t *arg)
     for (int fd = 0; fd < 3; fd++) {
         if (!is_null(fd))
             continue;
-        int own = open_below(slot[arg[0]], "/dev/null", O_RDWR | O_NOFOLLOW, 0);
+        int own = open_below(slot[arg[0]], "/dev/null", FOREIGN | O_RDWR | O_NOFOLLOW, 0);
         if (own < 0)
             return 0; /* a container without one keeps the host's */
-        if (is_null(own) && dup2(own, fd) < 0)
+        if (is_null(own) && (fcntl(own, F_SETFL, 0) < 0 || dup2(own, fd) < 0))
             return -1;
         close(own);
     }
@@ -243,7 +251,8 @@ int op_set_ambient(const uint64_t *arg)
 
 int op_open_cwd(const uint64_t *arg)
 {
-    return fill(arg[1], open_below(AT_FDCWD, str(arg[0]), O_PATH | O_DIRECTORY, 0));
+    int fd = open_at(AT_FDCWD, str(arg[0]), O_PATH | O_DIRECTORY, RESOLVE_NO_MAGICLINKS);
+    return fill(arg[1], fd);
 }
 
 int op_enter_cwd(const uint64_t *arg)
@@ -288,7 +297,9 @@ int op_find_home(const uint64_t *arg)
 {
     static char buffer[1 << 16]; /* users of a container beyond this live in "/" */
     memcpy(home, "HOME=/", sizeof "HOME=/");
-    int fd = open_below(AT_FDCWD, "/etc/passwd", O_RDONLY | O_NONBLOCK, 0);
+    /* By the root of the process, which is the container's. Not RESOLVE_IN_ROOT: with AT_FDCWD, that
+     * would be the working directory. */
+    int fd = open_at(AT_FDCWD, "/etc/passwd", FOREIGN | O_RDONLY, RESOLVE_NO_MAGICLINKS);
     if (fd < 0)
         return 0;
     ssize_t size = read(fd, buffer, sizeof buffer - 1);
@@ -329,50 +340,13 @@ int op_find_executable(const uint64_t *arg)
     return -1;
 }
 
-/* In the child of run_hook; the result of exec goes through a pipe that success closes. */
-static void become_hook(const uint64_t *arg, int pipe)
-{
-    if (setpgid(0, 0) == 0 && prctl(PR_SET_PDEATHSIG, SIGKILL) == 0 &&
-        lseek(slot[arg[3]], 0, SEEK_SET) == 0 && dup2(slot[arg[3]], 0) == 0 &&
-        dup2(slot[arg[4]], 1) == 1 && dup2(slot[arg[4]], 2) == 2 && dup3(pipe, 3, O_CLOEXEC) == 3 &&
-        close_fds(4, ~0U) == 0)
-        execve(str(arg[0]), list(arg[1]), list(arg[2]));
-    int number = errno;
-    _exit(write(3, &number, sizeof number) == (ssize_t)sizeof number ? 127 : 126);
-}
-
-int op_run_hook(const uint64_t *arg)
-{
-    int fds[2], number = 0, status = 0;
-    if (pipe2(fds, O_CLOEXEC) < 0)
-        return -1;
-    pid_t pid = fork();
-    if (pid == 0)
-        become_hook(arg, fds[1]);
-    close(fds[1]);
-    if (pid < 0)
-        return -1;
-    setpgid(pid, pid); /* whoever is first: the group must exist before it may be killed */
-    ssize_t size = read(fds[0], &number, sizeof number);
-    close(fds[0]);
-    struct pollfd wait = {.fd = (int)syscall(SYS_pidfd_open, pid, 0), .events = POLLIN};
-    int timeout = arg[5] ? (int)arg[5] : -1;
-    if (wait.fd >= 0 && poll(&wait, 1, timeout) == 0)
-        number = ETIMEDOUT;
-    if (wait.fd < 0 || number == ETIMEDOUT)
-        kill(-pid, SIGKILL);
-    if (wait.fd >= 0)
-        close(wait.fd);
-    if (waitpid(pid, &status, 0) != pid)
-        return -1;
-    fail_detail = status;
-    errno = size > 0 || number ? number : ECHILD;
-    return status == 0 ? 0 : -1;
-}
-
 int op_seccomp(const uint64_t *arg)
 {
     const uint64_t *program = block(arg[1]);
+    if (program[0] / sizeof(struct sock_filter) > BPF_MAXINSNS) {
+        errno = EINVAL; /* the length has 16 bits: a longer program would be cut short */
+        return -1;
+    }
     struct sock_fprog filter = {
         .len = (unsigned short)(program[0] / sizeof(struct sock_filter)),
         .filter = (struct sock_filter *)(uintptr_t)(program + 1),

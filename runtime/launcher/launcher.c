@@ -21,10 +21,24 @@
 
 // argv of Python: '-c', the package's folder, the name we were called by, our arguments. _exit:
 // main has flushed, and taking the interpreter down in good order costs a millisecond for nothing.
+//
+// The pack (pyrun/pack.py) spares the search for sixty modules; an install may be without one.
 #define BOOT                                                                                       \
-    "import posix, sys\n"                                                                          \
-    "sys.path.insert(0, sys.argv[1])\n"                                                            \
+    "import marshal, posix, sys\n"                                                                 \
+    "folder = sys.argv[1]\n"                                                                       \
+    "sys.path.append(folder)\n"                                                                    \
     "del sys.argv[:2]\n"                                                                           \
+    "try:\n"                                                                                       \
+    " with open(folder + '/pyrun/pyrun.pack', 'rb', 0) as file:\n"                                 \
+    "  data = memoryview(file.readall())\n"                                                        \
+    "except FileNotFoundError:\n"                                                                  \
+    " pass\n"                                                                                      \
+    "else:\n"                                                                                      \
+    " scope = {'__name__': 'pyrun.pack'}\n"                                                        \
+    " codes = data[4 + int.from_bytes(data[:4], 'little'):]\n"                                     \
+    " table = marshal.loads(data[4:])\n"                                                           \
+    " exec(marshal.loads(codes[table['pyrun.pack'][1]:]), scope)\n"                                \
+    " scope['install'](folder, table, codes)\n"                                                    \
     "from pyrun.__main__ import main\n"                                                            \
     "posix._exit(main(sys.argv))\n"
 

@@ -18,7 +18,7 @@ from pyrun.cgroup import driver
 from pyrun.compile import rlimits
 from pyrun.compile.donations import donations, namespace
 from pyrun.errors import Error, from_os
-from pyrun.linux import CLONE_NEWUSER
+from pyrun.linux import AT_RECURSIVE, CLONE_NEWUSER, MS_SLAVE
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -47,8 +47,7 @@ class Creation:
                 on_signal(number, _interrupted)
         try:
             self._write_intent()
-            driver.create(self.container.intent["cgroup"], self._resources())
-            self.container.write_intent()
+            self._make_cgroup()
             child = self._spawn()
             launch.serve(child, self._answers(), sync.READY, self.prepared.steps, self.config)
             self._ready(child)
@@ -57,6 +56,14 @@ class Creation:
             self.undo()
             raise why from None
         return child
+
+    def _make_cgroup(self) -> None:
+        """By its record, which is stored again if some of it turned out not to be ours."""
+        record = self.container.intent["cgroup"]
+        planned = {**record, "paths": {**record["paths"]}}
+        driver.create(record, self._resources())
+        if record != planned:
+            self.container.write_intent()
 
     def undo(self) -> None:
         """As if it had not been; also after a `run` that could not start its program."""
@@ -102,7 +109,8 @@ class Creation:
         cgroup_fd = driver.open_into(cgroup)
         title = f"pyrun:init {self.container.id}"
         flags = self.prepared.flags
-        child = launch.spawn(title, flags, cgroup_fd, self.facts["preserve_fds"])
+        preserve, privileged = self.facts["preserve_fds"], self.facts["privileged"]
+        child = launch.spawn(title, flags, cgroup_fd, preserve, privileged)
         try:
             if cgroup_fd >= 0:
                 os.close(cgroup_fd)
@@ -159,10 +167,22 @@ class Creation:
         try:
             if kind == "namespace":
                 return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-            return launch.open_tree(path, details[1] == "recursive")
+            return self._detached(path, details[1] == "recursive")
         except OSError as error:
             pointer = "/linux/namespaces" if kind == "namespace" else ""
             raise from_os(error, f"open {path}", pointer) from None
+
+    @staticmethod
+    def _detached(path: str, recursive: bool) -> int:
+        """A clone of a mount of the host is its peer where that is shared: what is mounted on one
+        would appear on the other. (The executor clones from its own namespace, made a slave.)"""
+        fd = launch.open_tree(path, recursive)
+        try:
+            launch.mount_setattr(fd, AT_RECURSIVE if recursive else 0, 0, 0, MS_SLAVE)
+        except OSError:
+            os.close(fd)
+            raise
+        return fd
 
     def _answers(self) -> dict[int, Answer]:
         return {

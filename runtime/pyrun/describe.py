@@ -75,7 +75,12 @@ def open_flags(value: int) -> str:
 def mode(value: int) -> str:
     """S_IFDIR|0755."""
     kind = FILE_TYPES.get(value & 0o170000, "")
-    return f"{kind}|0{value & 0o7777:o}" if kind else f"0{value:o}"
+    return f"{kind}|{octal(value & 0o7777)}" if kind else octal(value)
+
+
+def octal(value: int) -> str:
+    """As C writes it: 0755."""
+    return f"0{value:o}" if value else "0"
 
 
 def capabilities(value: int) -> str:
@@ -115,7 +120,7 @@ NUMBERS: dict[tuple[str, str], Callable[[int], str]] = {
     ("mount_setattr", "attr_clr"): _table(MOUNT_ATTR),
     ("mount_setattr", "propagation"): _table(PROPAGATION),
     ("prctl", "option"): lambda option: PRCTL.get(option, str(option)),
-    ("umask", "mode"): lambda value: f"0{value:o}",
+    ("umask", "mode"): octal,
     ("drop_bounding", "keep"): capabilities,
     ("capset", "effective"): capabilities,
     ("capset", "permitted"): capabilities,

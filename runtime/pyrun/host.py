@@ -45,6 +45,7 @@ def gather(config: Config, opts: Options, bundle: str, fifo: bool) -> Facts:
         "preserve_fds": preserve,
         "fifo": fifo,
         "extra_env": listen,
+        "own_namespaces": own_namespaces(config),
         "sources": sources(config, bundle),
         "device_sources": devices.sources(config),
         # mknod(2) is for the first user namespace alone: everywhere else nodes are bound
@@ -115,6 +116,19 @@ def may_setgroups(config: Config, capabilities: int) -> bool:
         return True
     maps = linux.get("gidMappings") or []
     return len(maps) > 1 or sum(entry["size"] for entry in maps) > 1
+
+
+def own_namespaces(config: Config) -> list[str]:
+    """The types whose path in linux.namespaces leads to the namespace that we are in ourselves."""
+    found = []
+    for entry in (config.get("linux") or {}).get("namespaces") or []:
+        file = {"mount": "mnt", "network": "net"}.get(entry["type"], entry["type"])
+        try:
+            if entry.get("path") and os.path.samefile(entry["path"], f"/proc/self/ns/{file}"):
+                found.append(entry["type"])
+        except OSError:
+            continue  # whoever opens it says why that fails
+    return found
 
 
 def sources(config: Config, bundle: str) -> dict[str, str]:

@@ -184,7 +184,7 @@ def signal_number(text: str) -> int | None:
     if name.isascii() and name.isdigit():
         number = int(name)
         return number if 0 <= number <= 64 else None
-    if name[:6] in ("RTMIN+", "RTMAX-") and name[6:].isdigit():
+    if name[:6] in ("RTMIN+", "RTMAX-") and name.isascii() and name[6:].isdigit():
         number = SIGNALS[name[:5]] + int(name[6:]) * (1 if name[5] == "+" else -1)
         return number if 34 <= number <= 64 else None
     return SIGNALS.get(name)

@@ -116,6 +116,11 @@ def close_slot(fd: Slot) -> Op:
     return ("close_slot", (fd,), 0)
 
 
+def close_all_but(keep: bytes) -> Op:
+    """close(2) of every slot's descriptor but these (32-bit numbers in the machine's order)."""
+    return ("close_all_but", (keep,), 0)
+
+
 def fchdir(fd: Slot) -> Op:
     """fchdir(2)."""
     return ("fchdir", (fd,), 0)
@@ -241,8 +246,14 @@ def take_terminal(terminal: Slot) -> Op:
 
 
 def chown_stdio(uid: int) -> Op:
-    """Standard streams become the user's, but never /dev/null, and where the owner can change."""
+    """Standard streams become the user's: pipes, sockets and files, where the owner can change. A
+    device, such as the caller's terminal or a disk, stays its owner's."""
     return ("chown_stdio", (uid,), 0)
+
+
+def chown_terminal(terminal: Slot, uid: int) -> Op:
+    """fchown(2): a terminal of the container's own becomes its user's."""
+    return ("chown_terminal", (terminal, uid), 0)
 
 
 def reopen_null(root: Slot) -> Op:

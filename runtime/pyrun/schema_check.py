@@ -8,8 +8,6 @@ holds both to the same verdict, problem by problem.
 
 from __future__ import annotations
 
-from pyrun import _schema
-
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,7 +31,12 @@ def check(value: object, schema: Schema | None = None) -> list[Problem]:
 
     An empty list means that the shape is valid. Pointers are relative to `value`.
     """
-    return list(_check(value, _schema.CONFIG if schema is None else schema))
+    if schema is None:
+        # Here and not above: words for errors are all that most verbs need of this module.
+        from pyrun import _schema
+
+        schema = _schema.CONFIG
+    return list(_check(value, schema))
 
 
 def step(name: str | int) -> str:

@@ -123,7 +123,7 @@ class Container:
         except OSError as error:
             raise from_os(error, f"read {self.path}/{name}") from None
         try:
-            data = os.read(fd, 16 << 20)
+            data = os.read(fd, os.fstat(fd).st_size)  # replaced whole, so it does not grow
         except OSError as error:
             raise from_os(error, f"read {self.path}/{name}") from None
         finally:

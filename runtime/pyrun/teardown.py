@@ -58,14 +58,19 @@ def finish(container: Container) -> None:
 
 
 def poststop(container: Container) -> None:
-    """If createRuntime had begun. A failure is a warning: the rest runs, as runtime.md says."""
+    """Of a container that was created, or whose createRuntime hooks had begun. A failure is a
+    warning: the rest runs, as runtime.md says."""
     wanted = (container.intent.get("hooks") or {}).get("poststop") or []
-    if wanted and container.state.get("hooks_begun"):
+    if wanted and (container.state.get("hooks_begun") or _was_created(container)):
         # Only a container that has such hooks needs the module.
         from pyrun import lifecycle_hooks
 
         for error in lifecycle_hooks.run_all(container, "poststop", wanted, init.STOPPED, 0):
             log.warning(str(error))
+
+
+def _was_created(container: Container) -> bool:
+    return bool(container.state.get("phase") == init.CREATED)
 
 
 def undo(container: Container) -> None:

@@ -70,7 +70,7 @@ def test_no_environment(install: Install) -> None:
     # Python itself adds LC_CTYPE where no locale is set.
     assert report["environment"].keys() <= {"LC_CTYPE"}
     assert report["encoding"] == "utf-8"
-    assert report["path"][0] == str(install.packages)
+    assert report["path"][-1] == str(install.packages)
 
 
 def test_environment_reaches_the_runtime(install: Install) -> None:
@@ -100,7 +100,7 @@ def test_through_symlinks(install: Install, tmp_path: Path, relative: bool) -> N
     second.symlink_to("bin/pyrun" if relative else first)
     report = install.run(name=second, cwd="/")
     assert report["argv"][0] == "runc"
-    assert report["path"][0] == str(install.packages)
+    assert report["path"][-1] == str(install.packages)
 
 
 def test_arguments_come_through_untouched(install: Install) -> None:

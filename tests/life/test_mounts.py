@@ -279,9 +279,7 @@ def test_propagation_of_the_root(
 
 
 @pytest.mark.parametrize("word", [None, "private", "slave", "rslave", "shared", "rshared"])
-def test_the_host_sees_none_of_it(
-    container: Container, bundle: Bundle, word: str | None
-) -> None:
+def test_the_host_sees_none_of_it(container: Container, bundle: Bundle, word: str | None) -> None:
     """Also where the host's mounts are shared, as systemd makes them: the check for leftovers
     compares the host's mounts."""
     with mounted(bundle.path, "--bind", str(bundle.path)):

@@ -9,7 +9,16 @@ from pyrun import ops
 from pyrun.compile import mount_options
 from pyrun.compile.donations import namespace, opens_sources, slot_of
 from pyrun.compile.slots import HOST, ROOT, TARGET, TREE
-from pyrun.linux import S_IFBLK, S_IFCHR, S_IFDIR, S_IFIFO, S_IFREG
+from pyrun.linux import (
+    MS_PRIVATE,
+    RESOLVE_NO_SYMLINKS,
+    RESOLVE_NO_XDEV,
+    S_IFBLK,
+    S_IFCHR,
+    S_IFDIR,
+    S_IFIFO,
+    S_IFREG,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -102,7 +111,9 @@ def make_all(config: Config, facts: Facts) -> Steps:
     if not namespace(config, "mount") or _bound(config):
         return
     if _dev_mount(config) is None:
-        yield POINTER, ops.make_in_root(ROOT, "/dev", S_IFDIR | 0o755, 0, TARGET)
+        # In the image itself: a link could lead to a volume of the host's (CVE-2026-47766).
+        resolve = RESOLVE_NO_SYMLINKS | RESOLVE_NO_XDEV
+        yield POINTER, ops.make_in_root(ROOT, "/dev", S_IFDIR | 0o755, resolve, TARGET)
         yield from fill(TARGET, config, facts)
     if facts["binds_devices"]:
         for name, _, _ in _missing_defaults(config):
@@ -123,6 +134,8 @@ def _bind(path: str, place: str, pointer: str, config: Config, facts: Facts) -> 
         tree = slot_of(facts, "tree", path, "", pointer)
     else:
         yield pointer, ops.open_tree(HOST, path, 0, TREE)
+    # As a peer of the host's /dev it would hand on what the container mounts over it.
+    yield pointer, ops.mount_setattr(tree, 0, 0, 0, MS_PRIVATE)
     yield pointer, ops.make_in_root(ROOT, place, S_IFREG | 0o644, 0, TARGET)
     yield pointer, ops.move_mount(tree, TARGET)
 

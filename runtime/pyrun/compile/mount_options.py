@@ -103,6 +103,14 @@ def propagate(tree: int, options: Config, pointer: str) -> Steps:
         yield f"{pointer}/options", ops.mount_setattr(tree, flags, 0, 0, flag)
 
 
+def from_host(config: Config) -> int:
+    """MS_*: how mounts of the host hang together with the container's, by rootfsPropagation."""
+    word = (config.get("linux") or {}).get("rootfsPropagation") or "rslave"
+    if word.endswith("unbindable"):
+        return MS_PRIVATE  # nothing could be bound from the host any more
+    return PROPAGATION[word][0]
+
+
 def parse(mount: Config, pointer: str) -> Config:
     """Sort the options: {"set", "clear", "propagation": [...], "data": [(key, value | None)]}."""
     attr_set = attr_clr = 0

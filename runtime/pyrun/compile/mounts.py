@@ -7,12 +7,21 @@ from pyrun import ops
 from pyrun.compile import devices
 from pyrun.compile.cgroup_mounts import mount_cgroup
 from pyrun.compile.donations import namespace, opens_sources, slot_of
-from pyrun.compile.mount_options import depth, destination, is_bind, parse, propagate, source
+from pyrun.compile.mount_options import (
+    depth,
+    destination,
+    from_host,
+    is_bind,
+    parse,
+    propagate,
+    source,
+)
 from pyrun.compile.slots import CONTEXT, HOST, ROOT, TARGET, TREE, deferred
 from pyrun.errors import Error
 from pyrun.linux import (
     AT_RECURSIVE,
     MOUNT_ATTR_RDONLY,
+    MS_SHARED,
     O_DIRECTORY,
     O_PATH,
     RESOLVE_NO_SYMLINKS,
@@ -99,6 +108,10 @@ def _bind(
     if not opens_sources(config, facts):
         flags = AT_RECURSIVE if depth(mount) else 0
         yield f"{pointer}/source", ops.open_tree(HOST, path, flags, TREE)
+    elif from_host(config) != MS_SHARED:
+        # The runtime's clone is a peer of the host's mount, ours would be what prepare() made it.
+        op = ops.mount_setattr(tree, AT_RECURSIVE, 0, 0, from_host(config))
+        yield f"{pointer}/source", op
     if options["set"] or options["clear"]:
         op = ops.mount_setattr(tree, 0, options["set"], options["clear"], 0)
         yield f"{pointer}/options", op

@@ -7,7 +7,10 @@ from __future__ import annotations
 import errno
 
 from pyrun import ops, sync
+from pyrun.compile import sysctl_names
 from pyrun.compile.donations import is_new, namespace, namespaces, slot_of
+from pyrun.compile.slots import HOOK_OUTPUT, PEER, ROOT, START_STATE
+from pyrun.errors import Error
 from pyrun.linux import CLONE_NEWCGROUP, CLONE_NEWTIME, CLONE_NEWUSER, NAMESPACES, PR_SET_DUMPABLE
 
 TYPE_CHECKING = False
@@ -51,6 +54,7 @@ def clone_flags(config: Config) -> int:
 
 def enter(config: Config, facts: Facts) -> Steps:
     """Join what is to be joined, make what the clone has not made."""
+    _spare_host(config, facts)
     if facts["privileged"]:
         # Before the first setns: whoever is inside must not trace us or look at our memory.
         yield POINTER, ops.prctl(PR_SET_DUMPABLE, 0)
@@ -60,6 +64,21 @@ def enter(config: Config, facts: Facts) -> Steps:
     if not facts["privileged"]:
         # Not before the maps are written: the caller could not open our /proc/<pid>/uid_map.
         yield POINTER, ops.prctl(PR_SET_DUMPABLE, 0)
+
+
+def _spare_host(config: Config, facts: Facts) -> None:
+    """What would change a namespace that is the host's, by whatever path, is refused (R20)."""
+    parameters = (config.get("linux") or {}).get("sysctl") or {}
+    kinds = {sysctl_names.namespace(sysctl_names.segments(key) or ()) for key in parameters}
+    if config.get("hostname") or config.get("domainname"):
+        kinds.add("uts")
+    for kind in facts.get("own_namespaces", ()):
+        if kind == "mount" or kind in kinds:
+            raise Error(
+                f"the path leads to the {kind} namespace of the host, which would be changed",
+                _pointer(config, kind),
+                "leave out the path for a new one",
+            )
 
 
 def _join(config: Config, facts: Facts) -> Steps:
@@ -118,6 +137,24 @@ def unshare_late(config: Config, facts: Facts) -> Steps:
     """Once we are where and who those namespaces are to belong to."""
     if flags := _late(config):
         yield POINTER, ops.unshare(flags)
+
+
+def forget_host(config: Config, facts: Facts) -> Steps:
+    """No descriptor that leads to the host, or to another namespace, is left to whoever gets at
+    this process: from here on it can be seen from inside."""
+    yield POINTER, ops.close_all_but(_numbers(facts, ROOT, PEER))
+
+
+def forget_all(config: Config, facts: Facts) -> Steps:
+    """The same of what only the set-up needed: the init may wait long for `start`."""
+    yield POINTER, ops.close_all_but(_numbers(facts, START_STATE, HOOK_OUTPUT))
+
+
+def _numbers(facts: Facts, *slots: int) -> bytes:
+    kept = list(slots)
+    if facts["fifo"]:
+        kept += [slot_of(facts, "fifo"), slot_of(facts, "result")]
+    return b"".join(number.to_bytes(4, facts["byteorder"]) for number in kept)
 
 
 def fork_late(config: Config, facts: Facts) -> Steps:

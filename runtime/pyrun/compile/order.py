@@ -54,6 +54,7 @@ INIT = (
     terminal.hand_over,
     rootfs.pivot,
     rootfs.propagate,
+    namespaces.forget_host,
     namespaces.fork_late,  # nothing is left that somebody inside could watch
     terminal.session,  # in the init itself: a terminal is lost with its session's leader
     process.set_umask,
@@ -66,6 +67,7 @@ INIT = (
     capabilities.apply,
     process.no_new_privileges,
     process.find,  # as the user: may it be executed?
+    namespaces.forget_all,
     process.ready,  # `create` ends, `start` begins
     hooks.start_container,
     process.close,  # CVE-2024-21626

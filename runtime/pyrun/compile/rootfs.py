@@ -8,7 +8,7 @@ import errno
 
 from pyrun import ops
 from pyrun.compile.donations import namespace, opens_sources, slot_of
-from pyrun.compile.mount_options import PROPAGATION, destination
+from pyrun.compile.mount_options import PROPAGATION, destination, from_host
 from pyrun.compile.slots import CONTEXT, EMPTY, HOST, NULL, ROOT, TARGET
 from pyrun.linux import (
     AT_RECURSIVE,
@@ -17,7 +17,7 @@ from pyrun.linux import (
     MOUNT_ATTR_NOSUID,
     MOUNT_ATTR_RDONLY,
     MS_PRIVATE,
-    MS_SLAVE,
+    MS_SHARED,
     O_DIRECTORY,
     O_PATH,
     S_IFDIR,
@@ -37,12 +37,9 @@ def prepare(config: Config, facts: Facts) -> Steps:
         yield "/root/path", ops.open_host(facts["rootfs"], O_PATH | O_DIRECTORY, ROOT)
         return
     yield "/root/path", ops.open_host("/", O_PATH | O_DIRECTORY, HOST)
-    word = (config.get("linux") or {}).get("rootfsPropagation") or "rslave"
-    flag, _ = PROPAGATION[word]
-    if word.endswith("unbindable"):
-        flag = MS_PRIVATE  # nothing could be bound from the host any more; propagate() does it
+    flag = from_host(config)
     yield PROPAGATION_POINTER, ops.mount_setattr(HOST, AT_RECURSIVE, 0, 0, flag)
-    if word.endswith("shared"):
+    if flag == MS_SHARED:
         # pivot_root(2) refuses a shared parent, and attaching our root would reach the host
         yield PROPAGATION_POINTER, ops.mount_setattr(HOST, 0, 0, 0, MS_PRIVATE)
     root = ROOT
@@ -51,7 +48,7 @@ def prepare(config: Config, facts: Facts) -> Steps:
     else:
         # Before the cover, which may go over it.
         yield "/root/path", ops.open_tree(HOST, facts["rootfs"], AT_RECURSIVE, ROOT)
-    yield from _unshare(config, root)
+    yield from _unshare(config, facts, root)
     if _masks(config):
         yield from _covers(place(config, facts))
     yield "/root/path", ops.open_host(place(config, facts), O_PATH | O_DIRECTORY, TARGET)
@@ -66,15 +63,10 @@ def place(config: Config, facts: Facts) -> str:
     path; over a shared mount of the host, the host would see them there too."""
     hooks = config.get("hooks") or {}
     before = any(hooks.get(kind) for kind in ("prestart", "createRuntime", "createContainer"))
-    if not before or facts["no_pivot"] or _is_shared(config):
+    if not before or facts["no_pivot"] or from_host(config) == MS_SHARED:
         return "/"
     path: str = facts["rootfs"]
     return path
-
-
-def _is_shared(config: Config) -> bool:
-    word: str = (config.get("linux") or {}).get("rootfsPropagation") or ""
-    return word.endswith("shared")
 
 
 def _masks(config: Config) -> bool:
@@ -98,11 +90,13 @@ def _covers(path: str) -> Steps:
     yield pointer, ops.move_mount(EMPTY, TARGET)
 
 
-def _unshare(config: Config, root: int) -> Steps:
-    """A rootfs on a shared mount of the host would show the host what is mounted in it, and
+def _unshare(config: Config, facts: Facts, root: int) -> Steps:
+    """A clone of a shared mount is its peer: what is mounted in it appears on the host (R20), and
     pivot_root(2) refuses it. propagate() makes it what the config wants it to be."""
-    if _is_shared(config):
-        yield PROPAGATION_POINTER, ops.mount_setattr(root, 0, 0, 0, MS_SLAVE)
+    flag = from_host(config)
+    alone = MS_PRIVATE if flag == MS_SHARED else flag
+    if flag == MS_SHARED or opens_sources(config, facts):
+        yield "/root/path", ops.mount_setattr(root, AT_RECURSIVE, 0, 0, alone)
 
 
 def make_cwd(config: Config, facts: Facts) -> Steps:

@@ -49,6 +49,9 @@ def session(config: Config, facts: Facts) -> Steps:
     yield POINTER, ops.setsid()
     if wanted(config):
         yield POINTER, ops.take_terminal(PEER)
-    process = config.get("process") or {}
     yield POINTER, ops.reopen_null(ROOT)
-    yield "/process/user/uid", ops.chown_stdio((process.get("user") or {}).get("uid") or 0)
+    uid = ((config.get("process") or {}).get("user") or {}).get("uid") or 0
+    if wanted(config):
+        yield "/process/user/uid", ops.chown_terminal(PEER, uid)
+    else:
+        yield "/process/user/uid", ops.chown_stdio(uid)

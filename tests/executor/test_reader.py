@@ -1,0 +1,73 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The plan reader under ASan and UBSan: whatever is not a plan is refused."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from executor import plans
+from needs import needs
+from pyrun import describe, ops
+
+pytestmark = needs("clang")
+
+SECONDS = int(os.environ.get("PYRUN_FUZZ_SECONDS", "10"))
+
+
+def test_the_plans_have_every_kind_of_operand() -> None:
+    names = {op[0] for listed in plans.PLANS.values() for op in listed}
+    found = {kind for name in names for _, kind in describe.signature(name)}
+    every = {
+        kind
+        for name in vars(ops)
+        if callable(getattr(ops, name)) and name not in ("tolerate", "Op")
+        for _, kind in describe.signature(name)
+    }
+    assert found == every
+
+
+def test_one_thing_wrong(tmp_path: Path) -> None:
+    """Each byte, each number, each length: refused, or still a plan that can be used."""
+    program = plans.build(tmp_path, "corrupt_plan.c", f"-fsanitize={plans.SANITIZERS}")
+    done = subprocess.run([program, *plans.write(tmp_path)], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout.split()[0]) > 10_000
+
+
+def test_the_oracle_sees_what_the_reader_lets_pass(tmp_path: Path) -> None:
+    """A reader without one of its checks is found out: the tests above can fail."""
+    reader = plans.ROOT / "runtime/executor/reader.c"
+    weaker = reader.read_text().replace("*offset >= blob->size", "0")
+    assert weaker != reader.read_text()
+    (tmp_path / "reader.c").write_text(weaker)
+    folder = tmp_path / "weaker"
+    folder.mkdir()
+    executor = plans.ROOT / "runtime/executor"
+    words = ["clang", "-std=c17", "-D_GNU_SOURCE", f"-fsanitize={plans.SANITIZERS}"]
+    words += [f"-I{plans.header(tmp_path)}", f"-I{executor}", f"-I{plans.HERE}"]
+    program = folder / "corrupt"
+    sources = [plans.HERE / "corrupt_plan.c", tmp_path / "reader.c"]
+    subprocess.run([*words, *sources, "-o", program], check=True)
+    done = subprocess.run([program, *plans.write(folder)[:3]], capture_output=True, text=True)
+    assert done.returncode != 0
+
+
+def test_fuzz(tmp_path: Path) -> None:
+    """A short run on every `make test`; `make fuzz` goes on for as long as it is asked to."""
+    try:
+        program = plans.build(tmp_path, "fuzz_reader.c", f"-fsanitize=fuzzer,{plans.SANITIZERS}")
+    except subprocess.CalledProcessError:
+        pytest.fail("clang without libFuzzer: install its compiler-rt (Debian: libclang-rt-dev)")
+    corpus = tmp_path / "corpus"
+    corpus.mkdir()
+    plans.write(corpus)
+    words = [program, f"-max_total_time={SECONDS}", "-max_len=4096", "-rss_limit_mb=512"]
+    done = subprocess.run(
+        [*words, "-print_final_stats=1", corpus], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr[-4000:]
+    assert "number_of_executed_units" in done.stderr

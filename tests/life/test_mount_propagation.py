@@ -1,0 +1,64 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Nothing that a container mounts appears on a host whose mounts are shared, as systemd's are."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from needs import needs
+from pyrun import spec_default
+
+pytestmark = needs("root", "busybox")
+
+MAP = [{"containerID": 0, "hostID": 0, "size": 65536}]
+# In a mount namespace of its own, so that this machine's mounts stay as they are.
+HOST = """
+import subprocess, sys
+pyrun, bundle, root = sys.argv[1:]
+def run(*words):
+    subprocess.run(words, check=True)
+def mounts():
+    return open("/proc/self/mountinfo").read().splitlines()
+run("mount", "--bind", bundle + "/rootfs", bundle + "/rootfs")
+run("mount", "--make-rshared", "/")
+before = mounts()
+words = [pyrun, "--root", root, "--cgroup-manager", "disabled", "run", "--bundle", bundle, "shared"]
+child = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+assert child.stdout.readline() == "inside\\n"
+new = [line for line in mounts() if line not in before]
+child.communicate("go on\\n")
+print(*new, sep="\\n")
+sys.exit(child.returncode)
+"""
+
+
+@pytest.mark.parametrize("word", [None, "rshared", "shared", "private", "runbindable"])
+@pytest.mark.parametrize("kinds", [(), ("user",)])
+def test_a_shared_host_sees_nothing(
+    tmp_path: Path, pyrun: Path, kinds: tuple[str, ...], word: str | None
+) -> None:
+    config: dict[str, Any] = spec_default.default(None)
+    config["process"] |= {"terminal": False, "args": ["sh", "-c", "echo inside; read x"]}
+    config["root"]["readonly"] = False
+    config["mounts"] = [mount for mount in config["mounts"] if mount["type"] != "cgroup"]
+    linux = config["linux"]
+    linux["namespaces"] += [{"type": kind} for kind in kinds]
+    if kinds:
+        linux |= {"uidMappings": MAP, "gidMappings": MAP}
+    if word:
+        linux["rootfsPropagation"] = word
+    (tmp_path / "rootfs/bin").mkdir(parents=True)
+    busybox = shutil.which("busybox")
+    assert busybox
+    shutil.copy(busybox, tmp_path / "rootfs/bin/sh")
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    host = [sys.executable, "-c", HOST, str(pyrun), str(tmp_path), str(tmp_path / "state")]
+    done = subprocess.run(["unshare", "--mount", *host], capture_output=True, text=True)
+    assert (done.returncode, done.stdout.strip()) == (0, ""), done.stderr

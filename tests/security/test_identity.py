@@ -1,0 +1,162 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Advisories about who the container's process is, and what it may use."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from needs import needs
+
+from .box import Box
+
+pytestmark = needs("root", "busybox")
+
+CGROUPS = Path("/sys/fs/cgroup")
+
+
+def user_namespace(box: Box) -> None:
+    """Map the container's root to an ordinary user."""
+    linux = box.config["linux"]
+    linux["namespaces"].append({"type": "user"})
+    for kind in ("uid", "gid"):
+        linux[f"{kind}Mappings"] = [{"containerID": 0, "hostID": 100000, "size": 65536}]
+
+
+@pytest.mark.parametrize("uid", [-1, 2**31, 2**32 - 2, 2**32 - 1, 2**32, 2**63, 2**64, 1.5, "0"])
+@pytest.mark.parametrize("kind", ["uid", "gid"])
+def test_ids_beyond_the_range_never_become_root(box: Box, kind: str, uid: Any) -> None:
+    """crun up to 1.27.1: 2^32-1 is "unchanged" to setresuid(2), so the payload ran as uid 0."""
+    box.process["user"][kind] = uid
+    box.sh(f"id -{kind[0]}")
+    done = box.run()
+    assert done.returncode != 0 or done.stdout.strip() == str(uid)
+
+
+def test_cve_2022_29162_cve_2022_27650_no_capability_that_was_not_asked_for(box: Box) -> None:
+    box.process["user"] = {"uid": 1000, "gid": 1000}
+    del box.process["capabilities"]
+    box.sh("cat /proc/self/status")
+    found = dict(line.split(":", 1) for line in box.run().stdout.splitlines())
+    for kind in ("Inh", "Prm", "Eff", "Amb"):
+        assert int(found[f"Cap{kind}"], 16) == 0, kind
+
+
+def test_cve_2022_36109_cve_2022_2995_no_group_of_the_caller(box: Box) -> None:
+    box.process["user"] = {"uid": 1000, "gid": 1000}
+    box.sh("cat /proc/self/status")
+    done = box.run(extra_groups=[0, 4, 27, 44])
+    groups = next(line for line in done.stdout.splitlines() if line.startswith("Groups:"))
+    assert groups.split()[1:] in ([], ["1000"])
+
+
+def test_cve_2023_25809_cgroups_of_the_host_with_a_user_namespace(box: Box) -> None:
+    """Without a cgroup namespace its root writes to no cgroup at all."""
+    user_namespace(box)
+    box.config["mounts"].append({"destination": "/sys/fs/cgroup", "type": "cgroup"})
+    box.sh(
+        "for f in $(find /sys/fs/cgroup -name cgroup.procs -o -name release_agent);"
+        " do echo 0 > $f && echo WROTE $f; done 2>/dev/null; echo RAN"
+    )
+    box.process["args"][2] = box.process["args"][2].replace("$(find", "$(/bin/busybox find")
+    assert "WROTE" not in box.run().stdout
+
+
+@needs("cgroup_v1_controllers")
+def test_ghsa_g54h_m393_cpwq_devices_are_denied_by_default(box: Box) -> None:
+    """The config has no device rules: an unlisted device can be made, but not opened."""
+    box.sh("mknod /tmp/mem c 1 1; echo MADE; dd if=/tmp/mem of=/dev/null count=0 && echo OPENED")
+    done = box.run()
+    assert "MADE" in done.stdout
+    assert "OPENED" not in done.stdout
+
+
+@pytest.mark.parametrize("path", ["/../security-out", "/a/../../security-out", "../security-out"])
+def test_ghsa_5g49_rx9x_qfc6_cgroups_path_stays_in_the_hierarchy(box: Box, path: str) -> None:
+    box.config["linux"]["cgroupsPath"] = path
+    box.sh("echo RAN; cat /proc/self/cgroup; sleep 0.2")
+    before = set(CGROUPS.glob("*/security-out")) | set(CGROUPS.glob("security-out"))
+    done = box.run()
+    assert set(CGROUPS.glob("security-out")) <= before
+    assert done.returncode != 0 or "/.." not in done.stdout
+
+
+@pytest.mark.parametrize(
+    "key",
+    ["kernel.core_pattern", "kernel/core_pattern", "net.ipv4/../../kernel/core_pattern",
+     "net/../kernel/core_pattern", "fs.mqueue/../../kernel/core_pattern", "net..kernel",
+     "kernel.shm_rmid_forced/../core_pattern", "fs.mqueue/../../kernel.core_pattern"],
+)  # fmt: skip
+def test_cve_2022_0811_sysctl_of_the_host(box: Box, key: str) -> None:
+    """The present value is written, so that a failure does no harm."""
+    value = Path("/proc/sys/kernel/core_pattern").read_text().strip()
+    box.config["linux"]["sysctl"] = {key: value}
+    box.sh("echo RAN")
+    done = box.run()
+    assert done.returncode != 0
+    assert "RAN" not in done.stdout
+
+
+@pytest.mark.parametrize("kind", ["network", "uts", "ipc"])
+def test_r20_joined_host_namespace_is_not_changed(box: Box, kind: str, is_pyrun: bool) -> None:
+    """A path that leads to the runtime's own namespace is no namespace of the container's."""
+    linux = box.config["linux"]
+    path = f"/proc/self/ns/{'net' if kind == 'network' else kind}"
+    linux["namespaces"] = [
+        {"type": name, "path": path} if name == kind else {"type": name}
+        for name in ("pid", "network", "ipc", "uts", "mount")
+    ]
+    if kind == "uts":
+        file = Path("/proc/sys/kernel/hostname")
+        box.config["hostname"] = file.read_text().strip()
+    else:
+        key = {"network": "net.ipv4.ip_forward", "ipc": "kernel.shm_rmid_forced"}[kind]
+        file = Path("/proc/sys") / key.replace(".", "/")
+        linux["sysctl"] = {key: file.read_text().strip()}
+    done = box.run()
+    assert done.returncode != 0, "it wrote to a namespace of the host"
+
+
+def test_cve_2021_43784_five_thousand_id_maps(box: Box) -> None:
+    """Too many to be set: refused, or exact."""
+    linux = box.config["linux"]
+    linux["namespaces"].append({"type": "user"})
+    for kind in ("uid", "gid"):
+        linux[f"{kind}Mappings"] = [
+            {"containerID": n, "hostID": 100000 + n, "size": 1} for n in range(5000)
+        ]
+    box.sh("cat /proc/self/uid_map")
+    done = box.run()
+    assert done.returncode != 0 or len(done.stdout.splitlines()) == 5000
+
+
+def test_cve_2021_43784_a_megabyte_of_arguments(box: Box) -> None:
+    long = "x" * 100_000
+    box.process["args"] = ["/bin/echo", *[long] * 10]
+    done = box.run()
+    assert done.returncode != 0 or done.stdout == " ".join([long] * 10) + "\n"
+
+
+def test_cve_2024_3154_cve_2026_94603_annotations_of_an_image(box: Box) -> None:
+    """Keys that other runtimes obey change nothing that the container has."""
+    box.sh("cat /proc/self/status /proc/self/mountinfo | grep -E 'Cap|NoNew|Seccomp|Groups'")
+    plain = box.run().stdout
+    box.config["annotations"] = {
+        "org.systemd.property.ExecStartPre": "[('/bin/touch', ['touch', '/pwned'], false)]",
+        "run.oci.handler": "krun",
+        "run.oci.keep_original_groups": "1",
+        "run.oci.mount_context_type": "context",
+        "run.oci.seccomp.receiver": "/tmp/none",
+        "run.oci.delegate-cgroup": "../..",
+        "run.oci.hooks.stderr": str(box.outside / "pwned"),
+        "run.oci.hooks.stdout": str(box.outside / "pwned"),
+        "org.criu.config": str(box.outside / "pwned"),
+    }
+    box.config["hooks"] = {"createRuntime": [{"path": "/bin/true"}]}
+    done = box.run(extra_groups=[27])
+    assert done.stdout in ("", plain)
+    assert box.untouched()
+    assert not os.path.exists("/pwned")

@@ -1,0 +1,122 @@
+# SPDX-License-Identifier: Apache-2.0
+"""mounts of type cgroup: one file system on v2, a directory of hierarchies on v1 and hybrid."""
+
+from __future__ import annotations
+
+import pytest
+
+from pyrun.compile import mounts as rules
+from unit.compile.rules import Config, listed, mounts, told
+
+CGROUP = {"destination": "/sys/fs/cgroup", "type": "cgroup", "source": "cgroup"}
+FLAGS = "MOUNT_ATTR_RDONLY|MOUNT_ATTR_NOSUID"
+V1 = [
+    ("cpu,cpuacct", ["cpu", "cpuacct"], "/sys/fs/cgroup/cpu,cpuacct/box"),
+    ("systemd", ["none", "name=systemd"], "/sys/fs/cgroup/systemd/box"),
+]
+
+FRESH = f"""mounts[0]: fsopen("cgroup2") = context
+mounts[0]: fsconfig(context, "source", "cgroup")
+mounts[0]: fsmount(context, {FLAGS}) = tree
+mounts[0]: make_in_root(root, "/sys/fs/cgroup", S_IFDIR|0755, 0) = target
+mounts[0]: move_mount(tree, target)"""
+SHOWN = f"""mounts[0]: open_tree(host, "/sys/fs/cgroup", AT_RECURSIVE) = tree
+mounts[0]: mount_setattr(tree, 0, {FLAGS}, 0, 0)
+mounts[0]: make_in_root(root, "/sys/fs/cgroup", S_IFDIR|0755, 0) = target
+mounts[0]: move_mount(tree, target)"""
+
+UNIFIED = [
+    (("mount", "cgroup"), True, FRESH),
+    (("mount",), True, FRESH),
+    (("mount", "user", "cgroup"), True, FRESH),
+    (("mount", "user", "cgroup"), False, FRESH),
+    # A cgroup namespace that is not of our user namespace can't be mounted by us.
+    (("mount", "user"), True, SHOWN),
+    (("mount", "user"), False, SHOWN),
+    (("mount", "user", "cgroup@/c"), False, SHOWN),
+]
+
+
+@pytest.mark.parametrize("kind", ["cgroup", "cgroup2"])
+@pytest.mark.parametrize(("kinds", "privileged", "expected"), UNIFIED)
+def test_v2(kinds: tuple[str, ...], privileged: bool, expected: str, kind: str) -> None:
+    mount = {**CGROUP, "type": kind, "options": ["ro", "nosuid"]}
+    found = told(rules.mount_all, mounts(mount, kinds=kinds), privileged=privileged)
+    assert found == listed(expected)
+
+
+def test_propagation_and_normal_form() -> None:
+    mount = {**CGROUP, "destination": "sys/fs//cgroup", "options": ["ro", "nosuid", "rslave"]}
+    found = told(rules.mount_all, mounts(mount))
+    propagated = "mounts[0].options: mount_setattr(tree, AT_RECURSIVE, 0, 0, MS_SLAVE)"
+    assert found == [*listed(FRESH), propagated]
+
+
+V1_TREE = """mounts[0]: fsopen("tmpfs") = context
+mounts[0]: fsconfig(context, "source", "tmpfs")
+mounts[0]: fsconfig(context, "mode", "755")
+mounts[0]: fsmount(context, MOUNT_ATTR_NOSUID) = tree
+mounts[0]: make_in_root(tree, "/cpu,cpuacct", S_IFDIR|0755, 0) = target
+mounts[0]: symlinkat("cpu,cpuacct", tree, "cpu")
+mounts[0]: symlinkat("cpu,cpuacct", tree, "cpuacct")
+mounts[0]: make_in_root(tree, "/systemd", S_IFDIR|0755, 0) = target
+mounts[0]: mount_setattr(tree, 0, MOUNT_ATTR_RDONLY, 0, 0)
+mounts[0]: make_in_root(root, "/sys/fs/cgroup", S_IFDIR|0755, 0) = target
+mounts[0]: move_mount(tree, target)"""
+
+
+def hierarchy(*lines: str, name: str) -> str:
+    return "\n".join(
+        [
+            *lines,
+            f'mounts[0]: make_in_root(root, "/sys/fs/cgroup/{name}", S_IFDIR|0755, 0) = target',
+            "mounts[0]: move_mount(tree, target)",
+        ]
+    )
+
+
+def bound(name: str) -> str:
+    return hierarchy(
+        f'mounts[0]: open_tree(host, "/sys/fs/cgroup/{name}/box", AT_RECURSIVE) = tree',
+        f"mounts[0]: mount_setattr(tree, 0, {FLAGS}, 0, 0)",
+        name=name,
+    )
+
+
+def mounted(name: str, *options: str) -> str:
+    return hierarchy(
+        'mounts[0]: fsopen("cgroup") = context',
+        'mounts[0]: fsconfig(context, "source", "cgroup")',
+        *(f"mounts[0]: fsconfig(context, {option})" for option in options),
+        f"mounts[0]: fsmount(context, {FLAGS}) = tree",
+        name=name,
+    )
+
+
+HIERARCHIES = [
+    (("mount",), [V1_TREE, bound("cpu,cpuacct"), bound("systemd")]),
+    (
+        ("mount", "cgroup"),
+        [
+            V1_TREE,
+            mounted("cpu,cpuacct", '"cpu", none', '"cpuacct", none'),
+            mounted("systemd", '"none", none', '"name", "systemd"'),
+        ],
+    ),
+]
+
+
+@pytest.mark.parametrize("layout", ["v1", "hybrid"])
+@pytest.mark.parametrize(("kinds", "expected"), HIERARCHIES)
+def test_v1(kinds: tuple[str, ...], expected: list[str], layout: str) -> None:
+    mount = {**CGROUP, "options": ["ro", "nosuid"]}
+    unusual = {"cgroup_layout": layout, "cgroup_hierarchies": V1}
+    found = told(rules.mount_all, mounts(mount, kinds=kinds), **unusual)
+    assert found == listed("\n".join(expected))
+
+
+def test_v1_writable() -> None:
+    """Without `ro` the tmpfs stays writable too."""
+    config: Config = mounts(CGROUP)
+    found = told(rules.mount_all, config, cgroup_layout="v1", cgroup_hierarchies=V1)
+    assert not [line for line in found if "RDONLY" in line]

@@ -1,0 +1,145 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The words of mounts[].options: what each does, which wins, which are refused."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from pyrun.compile import mount_options
+from pyrun.errors import Error
+from pyrun.linux import (
+    MOUNT_ATTR__ATIME,
+    MOUNT_ATTR_NOATIME,
+    MOUNT_ATTR_NODEV,
+    MOUNT_ATTR_NODIRATIME,
+    MOUNT_ATTR_NOEXEC,
+    MOUNT_ATTR_NOSUID,
+    MOUNT_ATTR_RDONLY,
+    MOUNT_ATTR_STRICTATIME,
+)
+
+ATTRIBUTES = [
+    ("", 0, 0),
+    ("defaults", 0, 0),
+    ("ro", MOUNT_ATTR_RDONLY, 0),
+    ("rw", 0, MOUNT_ATTR_RDONLY),
+    ("nosuid", MOUNT_ATTR_NOSUID, 0),
+    ("suid", 0, MOUNT_ATTR_NOSUID),
+    ("nodev", MOUNT_ATTR_NODEV, 0),
+    ("dev", 0, MOUNT_ATTR_NODEV),
+    ("noexec", MOUNT_ATTR_NOEXEC, 0),
+    ("exec", 0, MOUNT_ATTR_NOEXEC),
+    ("nodiratime", MOUNT_ATTR_NODIRATIME, 0),
+    ("diratime", 0, MOUNT_ATTR_NODIRATIME),
+    # access times are one field of three bits: mount_setattr(2) wants it cleared whole
+    ("relatime", 0, MOUNT_ATTR__ATIME),
+    ("noatime", MOUNT_ATTR_NOATIME, MOUNT_ATTR__ATIME),
+    ("strictatime", MOUNT_ATTR_STRICTATIME, MOUNT_ATTR__ATIME),
+    ("norelatime", MOUNT_ATTR_STRICTATIME, MOUNT_ATTR__ATIME),
+    ("atime", 0, MOUNT_ATTR__ATIME),
+    ("nostrictatime", 0, MOUNT_ATTR__ATIME),
+    # the last word wins, about each thing
+    ("ro rw", 0, MOUNT_ATTR_RDONLY),
+    ("rw ro", MOUNT_ATTR_RDONLY, 0),
+    ("nosuid ro suid", MOUNT_ATTR_RDONLY, MOUNT_ATTR_NOSUID),
+    ("noatime strictatime", MOUNT_ATTR_STRICTATIME, MOUNT_ATTR__ATIME),
+    ("strictatime relatime", 0, MOUNT_ATTR__ATIME),
+]
+
+
+def parsed(words: str, **mount: Any) -> dict[str, Any]:
+    return mount_options.parse({"options": words.split(), **mount}, "/mounts/0")
+
+
+@pytest.mark.parametrize(("words", "attr_set", "attr_clr"), ATTRIBUTES)
+def test_attributes(words: str, attr_set: int, attr_clr: int) -> None:
+    assert parsed(words) == {"set": attr_set, "clear": attr_clr, "propagation": [], "data": []}
+
+
+def test_every_attribute_is_in_the_table() -> None:
+    rows = {words for words, _, _ in ATTRIBUTES}
+    assert not mount_options.ATTRIBUTES.keys() - rows
+
+
+DATA = [
+    ("size=64k", [("size", "64k")]),
+    ("a=b=c", [("a", "b=c")]),
+    ("newinstance", [("newinstance", None)]),
+    ("mode=", [("mode", "")]),
+    ("size=1 size=2", [("size", "1"), ("size", "2")]),  # the file system decides
+    ("sync", [("sync", None)]),
+    ("async", []),
+    ("ro size=1", [("size", "1")]),
+    ("ro=1", [("ro", "1")]),  # not the flag
+]
+
+
+@pytest.mark.parametrize(("words", "expected"), DATA)
+def test_data(words: str, expected: list[tuple[str, str | None]]) -> None:
+    assert parsed(words)["data"] == expected
+    assert parsed(f"bind {words}")["data"] == []  # a bind mount has no file system to tell
+
+
+@pytest.mark.parametrize("word", mount_options.PROPAGATION)
+def test_propagation(word: str) -> None:
+    found = parsed(word)
+    assert found["propagation"] == [mount_options.PROPAGATION[word]]
+    assert found["data"] == []
+
+
+def test_propagation_keeps_the_order() -> None:
+    table = mount_options.PROPAGATION
+    words = "rslave shared private"
+    assert parsed(words)["propagation"] == [table[word] for word in words.split()]
+
+
+@pytest.mark.parametrize("word", [*mount_options.UNSUPPORTED, "idmap=uids=0-1-2"])
+@pytest.mark.parametrize("kind", ["", "bind "])
+def test_what_is_not_done_yet_is_refused(word: str, kind: str) -> None:
+    with pytest.raises(Error, match="not supported by this version") as caught:
+        parsed(f"{kind}{word}")
+    assert caught.value.pointer == f"/mounts/0/options/{len(kind.split())}"
+
+
+@pytest.mark.parametrize(
+    ("options", "bind", "depth"),
+    [
+        (None, False, ""),
+        ([], False, ""),
+        (["ro"], False, ""),
+        (["bind"], True, ""),
+        (["ro", "rbind"], True, "recursive"),
+        (["bind", "rbind"], True, "recursive"),
+    ],
+)
+def test_bind_mounts(options: list[str] | None, bind: bool, depth: str) -> None:
+    mount = {} if options is None else {"options": options}
+    assert mount_options.is_bind(mount) is bind
+    assert mount_options.depth(mount) == depth
+
+
+@pytest.mark.parametrize(
+    ("path", "normal"),
+    [
+        ("/a", "/a"),
+        ("a/b", "/a/b"),
+        ("//a///b/", "/a/b"),
+        ("/a/./b", "/a/b"),
+        ("/a/../b", "/b"),
+        ("/../../b", "/b"),
+        ("/", "/"),
+        ("", "/"),
+        ("..", "/"),
+        ("/a/...", "/a/..."),
+    ],
+)
+def test_destination(path: str, normal: str) -> None:
+    assert mount_options.destination({"destination": path}) == normal
+
+
+def test_source() -> None:
+    facts = {"bundle": "/bundle"}
+    assert mount_options.source({"source": "/a"}, facts) == "/a"
+    assert mount_options.source({"source": "a/b"}, facts) == "/bundle/a/b"
