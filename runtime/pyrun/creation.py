@@ -18,7 +18,7 @@ from pyrun.cgroup import driver
 from pyrun.compile import rlimits
 from pyrun.compile.donations import donations, namespace
 from pyrun.errors import Error, from_os
-from pyrun.linux import AT_RECURSIVE, CLONE_NEWUSER, MS_SLAVE
+from pyrun.linux import CLONE_NEWUSER
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -170,22 +170,10 @@ class Creation:
         try:
             if kind == "namespace":
                 return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-            return self._detached(path, details[1] == "recursive")
+            return launch.open_tree(path, details[1] == "recursive")
         except OSError as error:
             pointer = "/linux/namespaces" if kind == "namespace" else ""
             raise from_os(error, f"open {path}", pointer) from None
-
-    @staticmethod
-    def _detached(path: str, recursive: bool) -> int:
-        """A clone of a mount of the host is its peer where that is shared: what is mounted on one
-        would appear on the other. (The executor clones from its own namespace, made a slave.)"""
-        fd = launch.open_tree(path, recursive)
-        try:
-            launch.mount_setattr(fd, AT_RECURSIVE if recursive else 0, 0, 0, MS_SLAVE)
-        except OSError:
-            os.close(fd)
-            raise
-        return fd
 
     def _answers(self) -> dict[int, Answer]:
         return {
@@ -218,11 +206,16 @@ class Creation:
         else:
             self.master = fd
 
+    def _begin_hooks(self) -> None:
+        """From here on poststop is owed, whatever becomes of the container."""
+        if not self.container.state.get("hooks_begun"):
+            self.container.state["hooks_begun"] = True
+            self.container.write_state()
+
     def _run_hooks(self, child: Child, _fd: int) -> None:
         from pyrun import lifecycle_hooks
 
-        self.container.state["hooks_begun"] = True
-        self.container.write_state()
+        self._begin_hooks()
         for kind in ("prestart", "createRuntime"):
             wanted = (self.config.get("hooks") or {}).get(kind) or []
             lifecycle_hooks.run(self.container, kind, wanted, init.CREATING, child.pid)
@@ -237,6 +230,7 @@ class Creation:
         """In the container, pid is what the container sees (runtime.md, state)."""
         from pyrun import lifecycle_hooks
 
+        self._begin_hooks()
         document = lifecycle_hooks.state_document(self.container, status, inner_pid(child.pid))
         return launch.seal("state", document)
 
@@ -249,6 +243,7 @@ class Creation:
         self._limit(child)
         record = self.container.state
         record["phase"] = init.CREATED
+        record["hooks_begun"] = True
         if self.facts["fifo"]:
             record["rest"] = rest(self.prepared.steps, self.config)
         self.container.write_state()

@@ -90,7 +90,7 @@ def for_crun() -> None:
         subprocess.run(command, check=True)
 
 
-@pytest.fixture(scope="package", autouse=True)
+@pytest.fixture(scope="module", autouse=True)
 def subreaper() -> Iterator[None]:
     """Whatever a runtime leaves becomes our child."""
     leftovers.become_subreaper(yes=True)

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""root and linux.rootfsPropagation: the root is a mount of our own over "/", then becomes "/"."""
+"""root and linux.rootfsPropagation: the root is a mount of our own over "/" (or, for hooks, over
+the rootfs), then becomes "/"."""
 
 from __future__ import annotations
 
@@ -41,19 +42,41 @@ def prepare(config: Config, facts: Facts) -> Steps:
     if flag == MS_SHARED:
         # pivot_root(2) refuses a shared parent, and attaching our root would reach the host
         yield PROPAGATION_POINTER, ops.mount_setattr(HOST, 0, 0, 0, MS_PRIVATE)
+    root = ROOT
+    if opens_sources(config, facts):
+        root = slot_of(facts, "tree", facts["rootfs"], "recursive", "/root/path")
+    else:
+        # Before the cover, which may go over it.
+        yield "/root/path", ops.open_tree(HOST, facts["rootfs"], AT_RECURSIVE, ROOT)
+    yield from _unshare(config, facts, root)
     if _masks(config):
-        yield from _covers()
-    yield from _attach(config, facts)
+        yield from _covers(place(config, facts))
+    yield "/root/path", ops.open_host(place(config, facts), O_PATH | O_DIRECTORY, TARGET)
+    yield "/root/path", ops.move_mount(root, TARGET)
+    if root != ROOT:
+        yield "/root/path", ops.open_in_root(root, "/", O_PATH | O_DIRECTORY, 0, ROOT)
+
+
+def place(config: Config, facts: Facts) -> str:
+    """Where the root is attached until it becomes the root: over "/", which every host has and
+    every caller may use. Hooks that come before that look for the mounts below the rootfs's own
+    path; over a shared mount of the host, the host would see them there too."""
+    hooks = config.get("hooks") or {}
+    before = any(hooks.get(kind) for kind in ("prestart", "createRuntime", "createContainer"))
+    if not before or facts["no_pivot"] or from_host(config) == MS_SHARED:
+        return "/"
+    path: str = facts["rootfs"]
+    return path
 
 
 def _masks(config: Config) -> bool:
     return bool((config.get("linux") or {}).get("maskedPaths"))
 
 
-def _covers() -> Steps:
-    """What masks are made of. The empty directory goes over "/" of the host, where no path leads:
-    only an attached mount can be cloned before kernel 6.15. It comes before the root: later, it
-    would cover it."""
+def _covers(path: str) -> Steps:
+    """What masks are made of. The empty directory goes where the root goes, which hides it: only an
+    attached mount can be cloned before kernel 6.15. It comes before the root: later, it would cover
+    it."""
     pointer = "/linux/maskedPaths"
     yield pointer, ops.open_host("/dev/null", O_PATH, NULL)
     yield pointer, ops.check_device(NULL, 1, 3)
@@ -63,31 +86,17 @@ def _covers() -> Steps:
         yield pointer, ops.fsconfig(CONTEXT, key, value)
     attributes = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC
     yield pointer, ops.fsmount(CONTEXT, attributes, EMPTY)
-    yield pointer, ops.open_host("/", O_PATH | O_DIRECTORY, TARGET)
+    yield pointer, ops.open_host(path, O_PATH | O_DIRECTORY, TARGET)
     yield pointer, ops.move_mount(EMPTY, TARGET)
 
 
-def _attach(config: Config, facts: Facts) -> Steps:
-    """The rootfs goes over "/" too: a place that every host has and every caller may use.
-
-    A clone of a shared mount is its peer: what is mounted in it appears on the host (R20), and
-    pivot_root(2) refuses it.
-    """
-    pointer = "/root/path"
+def _unshare(config: Config, facts: Facts, root: int) -> Steps:
+    """A clone of a shared mount is its peer: what is mounted in it appears on the host (R20), and
+    pivot_root(2) refuses it. propagate() makes it what the config wants it to be."""
     flag = from_host(config)
     alone = MS_PRIVATE if flag == MS_SHARED else flag
-    if opens_sources(config, facts):
-        source = slot_of(facts, "tree", facts["rootfs"], "recursive", pointer)
-        yield pointer, ops.mount_setattr(source, AT_RECURSIVE, 0, 0, alone)
-        yield pointer, ops.open_host("/", O_PATH | O_DIRECTORY, TARGET)
-        yield pointer, ops.move_mount(source, TARGET)
-        yield pointer, ops.open_in_root(source, "/", O_PATH | O_DIRECTORY, 0, ROOT)
-        return
-    yield pointer, ops.open_tree(HOST, facts["rootfs"], AT_RECURSIVE, ROOT)
-    if flag == MS_SHARED:
-        yield pointer, ops.mount_setattr(ROOT, AT_RECURSIVE, 0, 0, alone)
-    yield pointer, ops.open_host("/", O_PATH | O_DIRECTORY, TARGET)
-    yield pointer, ops.move_mount(ROOT, TARGET)
+    if flag == MS_SHARED or opens_sources(config, facts):
+        yield "/root/path", ops.mount_setattr(root, AT_RECURSIVE, 0, 0, alone)
 
 
 def make_cwd(config: Config, facts: Facts) -> Steps:
@@ -115,12 +124,14 @@ def pivot(config: Config, facts: Facts) -> Steps:
             yield "/root/path", ops.tolerate(errno.EINVAL, ops.detach_host(path))
         yield "/root/path", ops.chroot(ROOT)
     else:
-        yield "/root/path", ops.pivot_root(ROOT, _layers(config))
+        yield "/root/path", ops.pivot_root(ROOT, _layers(config, facts))
 
 
-def _layers(config: Config) -> int:
-    """How many mounts lie under the root: the host's, the cover of _covers(), and with mounts at
-    "/" what they cover."""
+def _layers(config: Config, facts: Facts) -> int:
+    """How many mounts lie over the root, once it is the root: the host's, and what is over that:
+    the cover of _covers(), and with mounts at "/" what they cover."""
+    if place(config, facts) != "/":
+        return 1
     covered = sum(destination(mount) == "/" for mount in config.get("mounts") or [])
     return 1 + _masks(config) + covered
 

@@ -8,7 +8,8 @@ import pytest
 from pyrun.compile import paths, rootfs
 from unit.compile.rules import Config, bind, listed, mounts, spaces, told
 
-ATTACHED = """root.path: open_tree(host, "/bundle/rootfs", AT_RECURSIVE) = root
+CLONED = 'root.path: open_tree(host, "/bundle/rootfs", AT_RECURSIVE) = root'
+ATTACHED = f"""{CLONED}
 root.path: open_host("/", O_DIRECTORY|O_PATH) = target
 root.path: move_mount(root, target)"""
 HOST = 'root.path: open_host("/", O_DIRECTORY|O_PATH) = host'
@@ -34,7 +35,17 @@ PREPARED = [
     # The host's mounts are not touched without a mount namespace (R20).
     (spaces("pid"), True, 'root.path: open_host("/bundle/rootfs", O_DIRECTORY|O_PATH) = root'),
     (spaces("mount"), True, f"{HOST}\n{cut('MS_SLAVE')}\n{ATTACHED}"),
-    (spaces("mount", maskedPaths=["/x"]), True, f"{HOST}\n{cut('MS_SLAVE')}\n{COVERS}\n{ATTACHED}"),
+    (
+        spaces("mount", maskedPaths=["/x"]),
+        True,
+        f"{HOST}\n{cut('MS_SLAVE')}\n{CLONED}\n{COVERS}\n{ATTACHED.removeprefix(CLONED)}",
+    ),
+    # Where hooks look for it.
+    (
+        spaces("mount") | {"hooks": {"createContainer": [{"path": "/hook"}]}},
+        True,
+        f"{HOST}\n{cut('MS_SLAVE')}\n" + ATTACHED.replace('"/"', '"/bundle/rootfs"'),
+    ),
     (spaces("user", "mount"), False, f"{HOST}\n{cut('MS_SLAVE')}\n{ATTACHED}"),
     # In a user namespace the runtime opens the root: the container's root may not reach it.
     (
