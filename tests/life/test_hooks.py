@@ -96,9 +96,7 @@ def ours() -> list[str]:
     return [os.readlink(f"/proc/self/ns/{kind}") for kind in ("mnt", "net", "pid", "uts", "ipc")]
 
 
-@pytest.mark.pyrun_only(
-    "runc 1.1 runs poststart in create, crun 1.8 not in order"
-)
+@pytest.mark.pyrun_only("runc 1.1 runs poststart in create, crun 1.8 not in order")
 def test_all_in_order(container: Container, hooks: Hooks) -> None:
     for kind in reversed(ORDER):
         for number in (1, 2):
