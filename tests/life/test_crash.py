@@ -24,9 +24,9 @@ STATUSES = {"creating", "created", "running", "paused", "stopped"}  # paused: fr
 # Calls without an effect on anything but the process itself: being killed at one of them is being
 # killed at the next.
 INNER = frozenset(
-    """brk mmap munmap mprotect mremap madvise rt_sigaction rt_sigprocmask fstat newfstatat lseek read
-    pread64 getdents64 getpid gettid geteuid getuid getgid getegid fcntl futex getrandom readlink
-    clock_gettime sigaltstack prctl uname poll access faccessat2 statx stat lstat getcwd
+    """brk mmap munmap mprotect mremap madvise rt_sigaction rt_sigprocmask fstat newfstatat lseek
+    read pread64 getdents64 getpid gettid geteuid getuid getgid getegid fcntl futex getrandom
+    readlink clock_gettime sigaltstack prctl uname poll access faccessat2 statx stat lstat getcwd
     """.split()  # noqa: SIM905 - a list of as many strings would fill the screen
 )
 LINE = re.compile(r"^(\w+)\(")
