@@ -88,9 +88,16 @@ def loads(data: bytes, what: str, *, drop_null: bool = False) -> object:
     text = _text(data, what)
     decoder = _Decoder(drop_null=drop_null)
     start = len(text) - len(text.lstrip(_SPACE))
+    # _Decoder has what the scanner reads; typeshed only knows json.JSONDecoder.
+    scan = make_scanner(decoder)  # type: ignore[arg-type]
     try:
-        # _Decoder has what the scanner reads; typeshed only knows json.JSONDecoder.
-        value, end = make_scanner(decoder)(text, start)  # type: ignore[arg-type]
+        try:
+            value, end = scan(text, start)
+        except SystemError:
+            # Until 3.12 is the floor: the scanner looks for the exception to raise among the
+            # modules that are loaded, and this one is too slow to load for nothing.
+            __import__("json.decoder")
+            value, end = scan(text, start)
     except StopIteration as stop:
         raise _malformed(what, "a value is expected", text, stop.value) from None
     except RecursionError:

@@ -33,6 +33,22 @@ RESULT_FIFO = "result.fifo"
 HOOKS_LOG = "hooks.log"
 ID_MAX = 255
 _ID_CHARACTERS = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_+.-")
+# What every verb relies on: a record without it is not one of ours, or was damaged.
+_MEMBERS = {
+    INTENT: {
+        "ociVersion": str,
+        "id": str,
+        "bundle": str,
+        "rootfs": str,
+        "created": str,
+        "boot_id": str,
+        "cgroup": dict,
+        "annotations": dict,
+        "hooks": dict,
+        "own_pids": bool,
+    },
+    STATE: {"init_process_pid": int, "init_process_start": int, "phase": str},
+}
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
@@ -118,6 +134,17 @@ class Container:
         self.intent = self._read(INTENT)
         self.state = self._read(STATE)
 
+    def salvage(self) -> None:
+        """As read(), for who takes the container away: the cgroup of the intent has its processes,
+        whatever has become of the pid's record."""
+        self.intent = self._read(INTENT)
+        try:
+            self.state = self._read(STATE)
+        except Error:
+            if not self.intent.get("cgroup", {}).get("paths"):
+                raise
+            self.state = {}
+
     def _read(self, name: str) -> Config:
         try:
             flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
@@ -135,6 +162,9 @@ class Container:
         value = jsonscan.loads(data, f"{self.path}/{name}")
         if not isinstance(value, dict):
             raise Error(f"{self.path}/{name}: damaged: not a JSON object")
+        for member, kind in _MEMBERS[name].items():
+            if not isinstance(value.get(member), kind):
+                raise Error(f"{self.path}/{name}: damaged: no {member}, or another type")
         return value
 
     def write_intent(self) -> None:
@@ -240,8 +270,11 @@ def _exists(folder: int, name: str) -> bool:
     return True
 
 
-def find(opts: Options, container_id: str) -> Container | None:
-    """The folder of a container that is there, with its records read; None if there is none."""
+def find(opts: Options, container_id: str, *, salvage: bool = False) -> Container | None:
+    """The folder of a container that is there, with its records read; None if there is none.
+
+    With `salvage`, a damaged record of its pid will do. Raises Error.
+    """
     check_id(container_id)
     root = root_path(opts)
     try:
@@ -251,10 +284,12 @@ def find(opts: Options, container_id: str) -> Container | None:
     except OSError as error:
         raise from_os(error, f"state folder {root}") from None
     _check_owner(root, root_fd)
-    return find_in(root, root_fd, container_id)
+    return find_in(root, root_fd, container_id, salvage=salvage)
 
 
-def find_in(root: str, root_fd: int, container_id: str) -> Container | None:
+def find_in(
+    root: str, root_fd: int, container_id: str, *, salvage: bool = False
+) -> Container | None:
     """As find(), in an open folder of containers."""
     try:
         fd = os.open(container_id, _FOLDER, dir_fd=root_fd)
@@ -263,7 +298,7 @@ def find_in(root: str, root_fd: int, container_id: str) -> Container | None:
     except OSError as error:
         raise from_os(error, f"open {root}/{container_id}") from None
     container = Container(root, root_fd, container_id, fd)
-    container.read()
+    (container.salvage if salvage else container.read)()
     return container
 
 

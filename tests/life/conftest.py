@@ -9,6 +9,7 @@ A test that asks for what is pyrun's own is marked @pyrun_only("what").
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import os
 import shutil
@@ -78,8 +79,8 @@ def payload(place: Path) -> Path:
     return path
 
 
-@pytest.fixture(scope="session")
-def for_crun() -> None:
+@pytest.fixture(scope="module")
+def for_crun(subreaper: None) -> None:
     """crun 1.8 wants no controller in the v2 tree of a hybrid host: there, hugetlb gets a v1
     hierarchy as the others have."""
     unified = Path("/sys/fs/cgroup/unified/cgroup.controllers")
@@ -92,11 +93,12 @@ def for_crun() -> None:
 
 @pytest.fixture(scope="module", autouse=True)
 def subreaper() -> Iterator[None]:
-    """Whatever a runtime leaves becomes our child."""
+    """Whatever a runtime leaves becomes our child, and what it mounts is seen by nobody else."""
     leftovers.become_subreaper(yes=True)
-    yield
+    with leftovers.own_view() if os.geteuid() == 0 else contextlib.nullcontext():
+        yield
+        leftovers.remove_parents()
     leftovers.become_subreaper(yes=False)
-    leftovers.remove_parents()
 
 
 @pytest.fixture

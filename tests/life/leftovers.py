@@ -9,12 +9,14 @@ import ctypes
 import os
 import signal
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 CGROUPS = Path("/sys/fs/cgroup")
 PARENT = f"pyrun-life-{os.getpid()}"  # of every cgroup here, in each hierarchy
 PR_SET_CHILD_SUBREAPER = 36
+CLONE_NEWNS, MS_REC, MS_PRIVATE = 0x20000, 0x4000, 0x40000
 PATIENCE = 3.0  # seconds for what ends by itself
 SHARED = ("/run/pyrun", "/run/runc", "/run/crun")  # used without --root: never by us
 
@@ -41,6 +43,22 @@ class Host(NamedTuple):
 def become_subreaper(yes: bool) -> None:
     """prctl(2) PR_SET_CHILD_SUBREAPER."""
     ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, int(yes), 0, 0, 0)
+
+
+@contextlib.contextmanager
+def own_view() -> Iterator[None]:
+    """Meanwhile the process has a mount namespace of its own: what else goes on on this machine is
+    not to be seen, and what a test that failed has mounted goes with it."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    home = os.open("/proc/self/ns/mnt", os.O_RDONLY)
+    if libc.unshare(CLONE_NEWNS) or libc.mount(None, b"/", None, MS_REC | MS_PRIVATE, None):
+        raise OSError(ctypes.get_errno(), "a mount namespace of one's own")
+    cwd = os.getcwd()
+    yield
+    result = libc.setns(home, CLONE_NEWNS)
+    os.close(home)
+    assert result == 0
+    os.chdir(cwd)
 
 
 def hierarchies() -> list[Path]:

@@ -19,7 +19,7 @@ PATIENCE = 10.0  # seconds that a verb at work on the container gets to end
 
 def run(opts: Options) -> int:
     """Idempotent: what a killed delete began, the next one finishes."""
-    container = state.find(opts, opts["id"])
+    container = state.find(opts, opts["id"], salvage=opts["force"])
     if container is None:
         if opts["force"]:
             return 0
@@ -30,7 +30,7 @@ def run(opts: Options) -> int:
         container.lock(wait=True)
     if container.gone():
         return 0 if opts["force"] else _refuse(opts["id"])
-    container.read()
+    (container.salvage if opts["force"] else container.read)()
     if not container.intent:
         # What a create that was killed at its very beginning has left: nothing but the name.
         container.remove()
@@ -52,7 +52,7 @@ def _lock_by_force(container: Container) -> None:
     """Whoever holds the lock is making or starting it: with its init killed, that ends soon."""
     deadline = time.monotonic() + PATIENCE
     while not container.lock(wait=False):
-        container.read()
+        container.salvage()
         pidfd = init.open_init(container)
         if pidfd >= 0:
             init.signal(pidfd, 9)

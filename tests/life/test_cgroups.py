@@ -1,0 +1,170 @@
+# SPDX-License-Identifier: Apache-2.0
+"""linux.resources with the cgroupfs driver: limits as the host has them, and as a program meets
+them."""
+
+from __future__ import annotations
+
+import signal
+from pathlib import Path
+
+import pytest
+
+from life import leftovers
+from life.bundles import Bundle
+from life.runtimes import Container, eventually
+from needs import needs
+
+with_peers = pytest.mark.with_peers
+differs = pytest.mark.differs
+on_v1 = needs("cgroup_v1_controllers")
+
+V1 = Path("/sys/fs/cgroup")
+
+
+def folder(container: Container, controller: str) -> Path:
+    """The container's cgroup in a v1 hierarchy."""
+    return V1 / controller / leftovers.PARENT / container.id
+
+
+def value(container: Container, controller: str, name: str) -> str:
+    """A file of it."""
+    return (folder(container, controller) / name).read_text().strip()
+
+
+@on_v1
+@with_peers
+def test_limits_on_the_host(container: Container, bundle: Bundle) -> None:
+    bundle.linux["resources"].update(
+        memory={"limit": 64 << 20, "reservation": 32 << 20},
+        cpu={"shares": 512, "quota": 50000, "period": 100000, "cpus": "0", "mems": "0"},
+        pids={"limit": 30},
+    )
+    container.created("sleep 100")
+    assert value(container, "memory", "memory.limit_in_bytes") == str(64 << 20)
+    assert value(container, "memory", "memory.soft_limit_in_bytes") == str(32 << 20)
+    assert value(container, "cpu", "cpu.shares") == "512"
+    assert value(container, "cpu", "cpu.cfs_quota_us") == "50000"
+    assert value(container, "cpuset", "cpuset.cpus") == "0"
+    assert value(container, "pids", "pids.max") == "30"
+
+
+@on_v1
+@with_peers
+def test_init_is_in_each_hierarchy(container: Container) -> None:
+    container.created("sleep 100")
+    lines = Path(f"/proc/{container.pid}/cgroup").read_text().splitlines()
+    inside = {c for line in lines for c in line.split(":")[1].split(",") if container.id in line}
+    assert {"memory", "pids", "cpu", "devices", "freezer"} <= inside
+
+
+@with_peers
+def test_pids_limit(container: Container, bundle: Bundle) -> None:
+    bundle.linux["resources"]["pids"] = {"limit": 12}
+    assert int(container.ask("forks 50")[0]) == 11
+
+
+@with_peers
+def test_memory_limit(container: Container, bundle: Bundle) -> None:
+    """What asks for more is killed, and the exit code says so."""
+    bundle.linux["resources"]["memory"] = {"limit": 32 << 20, "swap": 32 << 20}
+    assert container.run("hog 16").answers() == ["ok"]
+    assert container.run("hog 64").code == 128 + signal.SIGKILL
+
+
+@pytest.mark.pyrun_only("the runtimes of this age are in the cgroup themselves while they create")
+def test_small_memory_limit(container: Container, bundle: Bundle) -> None:
+    """The interpreter is never charged to the container."""
+    bundle.linux["resources"]["memory"] = {"limit": 2 << 20}
+    assert container.run("print small").answers() == ["small"]
+
+
+@with_peers
+def test_cpu_quota(container: Container, bundle: Bundle) -> None:
+    bundle.linux["resources"]["cpu"] = {"quota": 10000, "period": 100000}
+    assert int(container.ask("burn 1000")[0]) < 400
+
+
+@with_peers
+def test_devices(container: Container, bundle: Bundle) -> None:
+    """Denied but for those of every container, and for what is allowed."""
+    bundle.process["capabilities"] = {
+        kind: ["CAP_MKNOD"] for kind in ("bounding", "effective", "permitted")
+    }
+    bundle.linux["resources"]["devices"] = [
+        {"allow": False, "access": "rwm"},
+        {"allow": True, "type": "c", "major": 240, "minor": 7, "access": "r"},
+    ]
+    bundle.linux["devices"] = [
+        {"path": f"/dev/local{minor}", "type": "c", "major": 240, "minor": minor}
+        for minor in (7, 8)
+    ]
+    assert container.ask(
+        "read /dev/zero",
+        "read /dev/local7",
+        "read /dev/local8",
+        "write /dev/local7 x",
+        "mknod /dev/local9 240 9",
+    ) == ["ok", "error: ENXIO", "error: EPERM", "error: EPERM", "ok"]
+
+
+@with_peers
+def test_cgroup_namespace_is_rooted_in_the_container(container: Container) -> None:
+    for line in container.ask("cat /proc/self/cgroup")[0].splitlines():
+        controllers, path = line.split(":")[1:]
+        if controllers not in {"", "misc", "rdma"}:
+            assert path == "/", line
+
+
+def test_without_a_path(container: Container, bundle: Bundle) -> None:
+    """A cgroup by the id."""
+    del bundle.linux["cgroupsPath"]
+    container.created("sleep 100")
+    lines = Path(f"/proc/{container.pid}/cgroup").read_text()
+    assert container.id in lines
+    assert container.delete("--force").code == 0
+    for place in leftovers.hierarchies():
+        assert not list(place.glob(f"**/{container.id}"))
+
+
+@with_peers
+def test_cgroup_is_gone_after_delete(container: Container) -> None:
+    container.started("spawn 4", "sleep 100")
+    assert eventually(lambda: container.answers() == ["ok"])
+    assert leftovers.cgroups()
+    assert container.delete("--force").code == 0
+    assert not leftovers.cgroups()
+
+
+@on_v1
+def test_sub_cgroups_are_removed(container: Container) -> None:
+    """What a container, or systemd in it, has made below its own."""
+    container.started("sleep 100")
+    (folder(container, "memory") / "inner/most").mkdir(parents=True)
+    (folder(container, "pids") / "inner").mkdir()
+    assert container.delete("--force").code == 0
+
+
+@on_v1
+def test_frozen_container_can_be_taken_away(container: Container) -> None:
+    container.started("sleep 100")
+    state = folder(container, "freezer") / "freezer.state"
+    state.write_text("FROZEN")
+    assert container.status() == "paused"
+    assert container.delete().code == 1
+    assert container.delete("--force").code == 0
+
+
+@on_v1
+def test_kill_of_a_frozen_container(container: Container) -> None:
+    container.started("sleep 100")
+    (folder(container, "freezer") / "freezer.state").write_text("FROZEN")
+    assert container.kill("KILL").code == 0
+    assert container.wait() == -signal.SIGKILL
+
+
+@pytest.mark.pyrun_only("the message")
+def test_limit_that_the_kernel_refuses(container: Container, bundle: Bundle) -> None:
+    bundle.linux["resources"]["cpu"] = {"cpus": "4000"}
+    result = container.create("print x")
+    assert result.code == 1
+    assert "cpus" in result.err

@@ -1,0 +1,231 @@
+# SPDX-License-Identifier: Apache-2.0
+"""As an ordinary user: `pyrun spec --rootless && pyrun run x`, and ranges of ids by newuidmap."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import pwd
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+from life import leftovers
+from life.bundles import FOLDERS
+from life.runtimes import Result, executable
+from needs import needs
+
+pytestmark = [needs("root", "cc", "userns")]
+NAME = f"pyrunlife{os.getpid() % 100000}"
+
+
+class User(NamedTuple):
+    """An ordinary user, with a bundle and a folder for state."""
+
+    entry: pwd.struct_passwd
+    home: Path
+
+    def command(self, *words: str | Path, environment: dict[str, str] | None = None) -> list[str]:
+        """A pyrun of this user, with nothing of ours about it."""
+        values = {"HOME": str(self.home), "PATH": "/usr/bin:/bin"}
+        values |= (
+            {"XDG_RUNTIME_DIR": str(self.home / "run")} if environment is None else environment
+        )
+        entry = self.entry
+        drop = ["setpriv", f"--reuid={entry.pw_uid}", f"--regid={entry.pw_gid}", "--init-groups"]
+        env = ["env", "-i", *(f"{name}={value}" for name, value in values.items())]
+        return [*drop, *env, executable("pyrun"), *map(str, words)]
+
+    def __call__(self, *words: str | Path, environment: dict[str, str] | None = None) -> Result:
+        """Runs it in the bundle."""
+        done = subprocess.run(
+            self.command(*words, environment=environment),
+            cwd=self.home / "bundle",
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=20,
+        )
+        return Result(done.returncode, done.stdout, done.stderr)
+
+    def leave(self, *words: str) -> int:
+        """As calling it, for a verb that leaves a container."""
+        with open(os.devnull, "r+b") as null:
+            done = subprocess.run(
+                self.command(*words),
+                cwd=self.home / "bundle",
+                stdin=null,
+                stdout=null,
+                stderr=null,
+                timeout=20,
+            )
+        return done.returncode
+
+    def config(self, *verbs: str) -> dict[str, Any]:
+        """What `spec --rootless` has written, for the payload."""
+        config: dict[str, Any] = json.loads((self.home / "bundle/config.json").read_text())
+        words: list[str] = []
+        for verb in verbs:
+            words += [*verb.split(" "), ";"]
+        config["process"]["args"] = ["/payload", *words[:-1]]
+        config["process"]["terminal"] = False
+        return config
+
+    def save(self, config: dict[str, Any]) -> None:
+        """Into the bundle."""
+        (self.home / "bundle/config.json").write_text(json.dumps(config))
+
+
+@pytest.fixture(scope="module")
+def account() -> Iterator[pwd.struct_passwd]:
+    """An account with ranges in /etc/subuid and /etc/subgid, as useradd makes it."""
+    kept = {
+        path: path.read_bytes()
+        for path in map(Path, ("/etc/subuid", "/etc/subgid"))
+        if path.exists()
+    }
+    subprocess.run(["useradd", "--no-create-home", NAME], check=True, capture_output=True)
+    for path in ("/etc/subuid", "/etc/subgid"):
+        text = Path(path).read_text() if Path(path).exists() else ""
+        if f"{NAME}:" not in text:
+            with open(path, "a") as file:
+                file.write(f"{NAME}:700000:65536\n")
+    yield pwd.getpwnam(NAME)
+    subprocess.run(["userdel", NAME], check=True, capture_output=True)
+    for path, content in kept.items():
+        path.write_bytes(content)
+
+
+@pytest.fixture
+def user(account: pwd.struct_passwd, place: Path, payload: Path) -> Iterator[User]:
+    """With `spec --rootless` done; nothing of it is left afterwards."""
+    home = place / "home"
+    rootfs = home / "bundle/rootfs"
+    for folder in FOLDERS:
+        (rootfs / folder).mkdir(parents=True)
+    (home / "run").mkdir(mode=0o700)
+    shutil.copy(payload, rootfs / "payload")
+    for folder, _, names in os.walk(home):
+        for name in (".", *names):
+            os.chown(os.path.join(folder, name), account.pw_uid, account.pw_gid)
+    found = User(account, home)
+    before = leftovers.look([home / "run/pyrun"])
+    done = found("spec", "--rootless")
+    assert done == Result(0, "", "")
+    yield found
+    left = leftovers.wait_until_clean(before, [home / "run/pyrun"])
+    leftovers.clear()
+    shutil.rmtree(home)
+    assert left == []
+
+
+def test_spec_and_run(user: User) -> None:
+    """The README's words."""
+    user.save(user.config("id", "cat /proc/self/uid_map", "hostname", "pids", "stat /payload"))
+    result = user("run", "x")
+    assert result.code == 0, result
+    identity, uids, hostname, pids, owner = result.answers()
+    assert identity.split()[:2] == ["0", "0"]
+    assert uids.split() == ["0", str(user.entry.pw_uid), "1"]
+    assert hostname == "runc"
+    assert pids.startswith("1 0 1 1")
+    assert owner.split()[2:4] == ["0", "0"]
+
+
+def test_whole_life(user: User) -> None:
+    user.save(user.config("sleep 100"))
+    assert user.leave("create", "x") == 0
+    state = json.loads(user("state", "x").out)
+    assert state["status"] == "created"
+    assert user("start", "x").code == 0
+    assert json.loads(user("list", "-f", "json").out)[0]["owner"] == NAME
+    assert user("kill", "x", "KILL").code == 0
+    with contextlib.suppress(ChildProcessError):
+        os.waitpid(state["pid"], 0)
+    assert json.loads(user("state", "x").out)["status"] == "stopped"
+    assert user("delete", "x").code == 0
+    assert user("state", "x").code == 1
+
+
+def test_delete_by_force(user: User) -> None:
+    """There is no cgroup to end it by: the pid namespace does."""
+    user.save(user.config("spawn 3", "sleep 100"))
+    assert user.leave("run", "--detach", "x") == 0
+    assert user("delete", "--force", "x").code == 0
+
+
+@needs("newuidmap")
+def test_ranges(user: User) -> None:
+    """Of /etc/subuid, by newuidmap and newgidmap."""
+    config = user.config("id", "cat /proc/self/uid_map", "cat /proc/self/gid_map", "chown /tmp 5 6")
+    config["root"]["readonly"] = False
+    linux = config["linux"]
+    for kind, own in (("uid", user.entry.pw_uid), ("gid", user.entry.pw_gid)):
+        text = Path(f"/etc/sub{kind}").read_text()
+        line = next(line for line in text.splitlines() if line.startswith(f"{NAME}:"))
+        _, start, count = line.split(":")
+        linux[f"{kind}Mappings"] = [
+            {"containerID": 0, "hostID": own, "size": 1},
+            {"containerID": 1, "hostID": int(start), "size": int(count)},
+        ]
+    config["process"]["user"] = {"uid": 1000, "gid": 1000, "additionalGids": [5]}
+    config["process"]["capabilities"] = {
+        kind: ["CAP_CHOWN"]
+        for kind in ("bounding", "effective", "permitted", "inheritable", "ambient")
+    }
+    user.save(config)
+    result = user("run", "x")
+    assert result.code == 0, result
+    identity, uids, gids, chown = result.answers()
+    assert identity == "1000 1000 5"
+    assert uids.splitlines()[1].split()[::2] == ["1", "65536"]
+    assert gids.splitlines()[1].split()[0] == "1"
+    assert chown == "ok"
+    # what the container's other users own is not the user's to remove
+    subprocess.run(["chown", "-R", str(user.entry.pw_uid), user.home], check=True)
+
+
+@needs("newuidmap")
+def test_range_of_somebody_else(user: User) -> None:
+    config = user.config("print x")
+    config["linux"]["uidMappings"] = [{"containerID": 0, "hostID": 1, "size": 10}]
+    user.save(config)
+    result = user("run", "x")
+    assert result.code == 1
+    assert "/linux/uidMappings" in result.err
+    assert "/etc/subuid" in result.err
+
+
+def test_without_a_place_for_state(user: User) -> None:
+    user.save(user.config("print x"))
+    result = user("run", "x", environment={})
+    assert result.code == 1
+    assert "XDG_RUNTIME_DIR" in result.err
+
+
+def test_without_a_user_namespace(user: User) -> None:
+    """What an ordinary user may not do is said, with what to try."""
+    config = user.config("print x")
+    config["linux"]["namespaces"] = [{"type": kind} for kind in ("pid", "mount")]
+    del config["hostname"], config["process"]["capabilities"]
+    for kind in ("uidMappings", "gidMappings"):
+        del config["linux"][kind]
+    user.save(config)
+    result = user("run", "x")
+    assert result.code == 1
+    assert "operation not permitted" in result.err
+    assert "user namespace" in result.err
+
+
+def test_limits_without_permission(user: User) -> None:
+    config = user.config("print x")
+    config["linux"]["resources"] = {"memory": {"limit": 64 << 20}}
+    user.save(config)
+    result = user("run", "x")
+    assert result.code == 1
+    assert "cgroup" in result.err
