@@ -38,7 +38,7 @@ PREPARED = [
     (
         spaces("mount", maskedPaths=["/x"]),
         True,
-        f"{HOST}\n{cut('MS_SLAVE')}\n{CLONED}\n{COVERS}\n{ATTACHED.removeprefix(CLONED)}",
+        f"{HOST}\n{cut('MS_SLAVE')}\n{CLONED}\n{COVERS}\n{ATTACHED.removeprefix(CLONED).lstrip()}",
     ),
     # Where hooks look for it.
     (
