@@ -84,23 +84,23 @@ def undo(container: Container) -> None:
         log.warning(f"cleaning up: {error}")
 
 
-def write_pid_file(path: str, pid: int, folder_mode: int = 0o644) -> None:
-    """The pid in decimal without a newline, put in place whole. Raises Error."""
+def write_pid_file(path: str, pid: int) -> None:
+    """The pid in decimal without a newline, put in place whole; 0644, as runc's. Raises Error."""
     temporary = os.path.join(
         os.path.dirname(path) or ".", f".{os.path.basename(path)}.{os.getpid()}"
     )
+    _forget(temporary)  # a killed create with our pid may have left one
     try:
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-        fd = os.open(temporary, flags, folder_mode)
+        fd = os.open(temporary, flags, 0o644)
         try:
-            os.fchmod(fd, folder_mode)
+            os.fchmod(fd, 0o644)
             os.write(fd, str(pid).encode())
         finally:
             os.close(fd)
         os.rename(temporary, path)
     except OSError as error:
-        if error.errno != errno.EEXIST:
-            _forget(temporary)
+        _forget(temporary)
         raise from_os(error, f"write the pid file {path}") from None
 
 
@@ -108,4 +108,5 @@ def _forget(path: str) -> None:
     try:
         os.unlink(path)
     except OSError as error:
-        log.debug(f"unlink {path}: {reason(error.errno or 0)}")
+        if error.errno != errno.ENOENT:
+            log.debug(f"unlink {path}: {reason(error.errno or 0)}")
