@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Whole lives on cgroup v2: the unified hierarchy, mounted over /sys/fs/cgroup for the runtime alone.
+"""Whole lives on cgroup v2: the unified hierarchy, mounted over /sys/fs/cgroup for one shell.
 
-The controllers stay with the host's v1 hierarchies where it has such, so limits are not tested here
+The controllers stay with the host's v1 hierarchies where it has any, so limits are not tested here
 (test_cgroup_driver_v2.py does, where the machine allows): entering, namespace, mount, device filter,
 freezing and removal are.
 """
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from life.bundles import Bundle
+from life.bundles import Bundle, mount
 from life.runtimes import Runtime
 from needs import needs
 
@@ -75,6 +75,7 @@ def _shell(script: Path, output: int) -> None:
 
 def test_inside(in_v2: Callable[[str], str], bundle: Bundle) -> None:
     """The init was born in its cgroup (CLONE_INTO_CGROUP), which is the root of its namespace."""
+    bundle.config["mounts"].append(mount("/sys/fs/cgroup", "cgroup", "ro"))
     bundle.say("cat /proc/self/cgroup", "mounts", "ls /sys/fs/cgroup")
     text = in_v2("$PYRUN run box")
     assert "0::/\n" in text
