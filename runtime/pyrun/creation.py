@@ -13,7 +13,7 @@ import time
 from _signal import SIG_IGN, SIGHUP, SIGTERM, getsignal
 from _signal import signal as on_signal
 
-from pyrun import idmaps, init, launch, log, starting, state, sync, teardown
+from pyrun import idmaps, init, launch, log, shortcut, starting, state, sync, teardown
 from pyrun.cgroup import driver
 from pyrun.compile import rlimits
 from pyrun.compile.donations import donations, namespace
@@ -247,6 +247,7 @@ class Creation:
         if self.facts["fifo"]:
             record["rest"] = rest(self.prepared.steps, self.config)
         self.container.write_state()
+        shortcut.leave(self.container)
         if self.opts.get("pid_file"):
             teardown.write_pid_file(self.opts["pid_file"], child.pid)
         if self.opts.get("pidfd_socket"):
