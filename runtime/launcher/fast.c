@@ -276,8 +276,8 @@ static int start(void)
         count = poll(&report, 1, -1);
     while (count < 0 && errno == EINTR);
     if (count < 0 || (report.revents & POLLIN)) {
-        // It says why the program does not run, and that is Python's to explain: the report lasts as
-        // long as somebody has the fifo open.
+        // It says why the program does not run, and that is Python's to explain: the report lasts
+        // as long as somebody has the fifo open.
         fcntl(report.fd, F_SETFD, 0);
         return FAST_PYTHON;
     }
@@ -339,8 +339,8 @@ static int state(void)
 
 static int kill_init(int number)
 {
-    // A frozen v1 cgroup keeps even SIGKILL waiting: Python thaws it. Asked again afterwards, for it
-    // may have been frozen meanwhile; to kill twice does no harm.
+    // A frozen v1 cgroup keeps even SIGKILL waiting: Python thaws it. Asked again afterwards, for
+    // it may have been frozen meanwhile; to kill twice does no harm.
     const bool thaws = number == SIGKILL && (box.header.flags & FAST_LEGACY);
     int pidfd = (int)syscall(SYS_pidfd_open, box.header.pid, 0);
 
@@ -381,7 +381,7 @@ static bool knows_all_files(const char *const *names)
 static int delete_box(const char *id)
 {
     // The intent last: until then whoever comes after a crash can finish this.
-    static const char *const NAMES[] = {"fast",        "exec.fifo",  "hooks.log",   "result.fifo",
+    static const char *const NAMES[] = {"fast",       "exec.fifo",   "hooks.log", "result.fifo",
                                         "state.json", "intent.json", NULL};
     const char *cgroup = box.cgroups;
 
@@ -389,7 +389,8 @@ static int delete_box(const char *id)
         return FAST_PYTHON;
     for (uint32_t i = 0; i < box.header.cgroups; i++, cgroup += strlen(cgroup) + 1)
         if (rmdir(cgroup) < 0 && errno != ENOENT)
-            return FAST_PYTHON; // it has processes or cgroups of its own: they are to be ended first
+            return FAST_PYTHON; // it has processes or cgroups of its own: they are to be ended
+                                // first
     for (const char *const *name = NAMES; *name; name++)
         if (unlinkat(box.folder, *name, 0) < 0 && errno != ENOENT)
             return FAST_PYTHON;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The `pyrun` of the PATH: finds the Python it was installed with and becomes it. It knows where
-// that Python and the package are, relative to itself, and nothing else: no option is read here. The
-// verbs of an ordinary container that need no Python are fast.c's, which is asked first.
+// that Python and the package are, relative to itself, and nothing else: no option is read here.
+// The verbs of an ordinary container that need no Python are fast.c's, which is asked first.
 //
 // It depends on neither the environment (an engine may pass none) nor the working directory (a
 // bundle, whose files are not ours: `-I` keeps them out of the module path).

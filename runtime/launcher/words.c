@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Reads an ordinary command line of start, state, kill or delete. The grammar is pyrun/cli/hot.py's,
-// cut down to what engines say; the rest, and every mistake, is left to it.
+// Reads an ordinary command line of start, state, kill or delete. The grammar is
+// pyrun/cli/hot.py's, cut down to what engines say; the rest, and every mistake, is left to it.
 
 #include "words.h"
 
