@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Whole lives on cgroup v2: the unified hierarchy, mounted over /sys/fs/cgroup for one shell.
 
-Controllers stay with the v1 hierarchies of the host where it has any, so limits are not tested here
+Controllers stay with the v1 hierarchies of the host where it has any: limits are not tested here
 (test_cgroup_driver_v2.py does, where the machine allows): entering, namespace, mount, device filter,
 freezing and removal are.
 """
