@@ -17,7 +17,7 @@ ROOT = Path(__file__).parent.parent
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Here and not in the folders that use them: their conftest.py is read after the command line."""
+    """Here, not in the folders that use them: their conftest.py comes after the command line."""
     parser.addoption("--update", action="store_true", help="write golden files anew")
     parser.addoption("--runtime", help="tests/life: pyrun, runc, crun or all ($RUNTIME)")
 

@@ -297,8 +297,8 @@ int op_find_home(const uint64_t *arg)
 {
     static char buffer[1 << 16]; /* users of a container beyond this live in "/" */
     memcpy(home, "HOME=/", sizeof "HOME=/");
-    /* By the root of the process, which is the container's. Not RESOLVE_IN_ROOT: with AT_FDCWD, that
-     * would be the working directory. */
+    /* By the root of the process, which is the container's. Not RESOLVE_IN_ROOT: with AT_FDCWD,
+     * that would be the working directory. */
     int fd = open_at(AT_FDCWD, "/etc/passwd", FOREIGN | O_RDONLY, RESOLVE_NO_MAGICLINKS);
     if (fd < 0)
         return 0;

@@ -6,6 +6,7 @@ from __future__ import annotations
 import errno
 import os
 import sys
+from _signal import SIG_DFL, SIGCHLD, signal
 
 from pyrun import log
 from pyrun.cli import hot
@@ -30,6 +31,7 @@ def main(argv: list[str]) -> int:
     # State, sockets and temporary files are private. Modes that others need are set explicitly, and
     # hooks get the caller's umask back.
     umask = os.umask(0o077)
+    signal(SIGCHLD, SIG_DFL)  # ignored by the caller, our children could not be waited for
     verb = ""
     try:
         parsed = hot.parse(argv[1:]) or _slow("pyrun.cli.explain").explain(argv)

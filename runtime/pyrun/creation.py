@@ -18,7 +18,7 @@ from pyrun.cgroup import driver
 from pyrun.compile import rlimits
 from pyrun.compile.donations import donations, namespace
 from pyrun.errors import Error, from_os
-from pyrun.linux import AT_RECURSIVE, CLONE_NEWUSER, MS_SLAVE
+from pyrun.linux import CLONE_NEWUSER
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -106,14 +106,17 @@ class Creation:
         """The executor in its namespaces and cgroup, on record, with its maps and its plan."""
         donated = self._donate()
         cgroup = self.container.intent["cgroup"]
-        cgroup_fd = driver.open_into(cgroup)
         title = f"pyrun:init {self.container.id}"
         flags = self.prepared.flags
         preserve, privileged = self.facts["preserve_fds"], self.facts["privileged"]
-        child = launch.spawn(title, flags, cgroup_fd, preserve, privileged)
+        # Whatever fails, undoing it must not lack the descriptors that are held here.
         try:
-            if cgroup_fd >= 0:
-                os.close(cgroup_fd)
+            cgroup_fd = driver.open_into(cgroup)
+            try:
+                child = launch.spawn(title, flags, cgroup_fd, preserve, privileged)
+            finally:
+                if cgroup_fd >= 0:
+                    os.close(cgroup_fd)
             self._record(child)
             if cgroup["layout"] != "v2":
                 driver.join(cgroup, child.pid)
@@ -167,22 +170,10 @@ class Creation:
         try:
             if kind == "namespace":
                 return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-            return self._detached(path, details[1] == "recursive")
+            return launch.open_tree(path, details[1] == "recursive")
         except OSError as error:
             pointer = "/linux/namespaces" if kind == "namespace" else ""
             raise from_os(error, f"open {path}", pointer) from None
-
-    @staticmethod
-    def _detached(path: str, recursive: bool) -> int:
-        """A clone of a mount of the host is its peer where that is shared: what is mounted on one
-        would appear on the other. (The executor clones from its own namespace, made a slave.)"""
-        fd = launch.open_tree(path, recursive)
-        try:
-            launch.mount_setattr(fd, AT_RECURSIVE if recursive else 0, 0, 0, MS_SLAVE)
-        except OSError:
-            os.close(fd)
-            raise
-        return fd
 
     def _answers(self) -> dict[int, Answer]:
         return {

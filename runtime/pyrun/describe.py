@@ -9,6 +9,7 @@ import errno
 
 from pyrun import linux, ops, sync
 from pyrun.compile import seccomp, slots
+from pyrun.compile.rlimits import UNLIMITED
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -46,6 +47,7 @@ AT = _constants("AT_", without=("AT_FDCWD",))
 RESOLVE = _constants("RESOLVE_")
 MOUNT_ATTR = _constants("MOUNT_ATTR_")
 PROPAGATION = _constants("MS_")
+RLIMITS = {value: name for name, value in linux.RLIMITS.items()}
 PRCTL = {value: name for name, value in _constants("PR_").items()}
 
 
@@ -88,6 +90,11 @@ def capabilities(value: int) -> str:
     return flags(value, CAPABILITY_BITS)
 
 
+def limit(value: int) -> str:
+    """The value of a resource limit."""
+    return "unlimited" if value == UNLIMITED else str(value)
+
+
 def _device(value: int) -> str:
     major = value >> 8 & 0xFFF | value >> 32 & ~0xFFF
     minor = value & 0xFF | value >> 12 & ~0xFF
@@ -121,6 +128,9 @@ NUMBERS: dict[tuple[str, str], Callable[[int], str]] = {
     ("mount_setattr", "propagation"): _table(PROPAGATION),
     ("prctl", "option"): lambda option: PRCTL.get(option, str(option)),
     ("umask", "mode"): octal,
+    ("setrlimit", "resource"): lambda resource: RLIMITS.get(resource, str(resource)),
+    ("setrlimit", "soft"): limit,
+    ("setrlimit", "hard"): limit,
     ("drop_bounding", "keep"): capabilities,
     ("capset", "effective"): capabilities,
     ("capset", "permitted"): capabilities,
@@ -186,16 +196,18 @@ def _word(name: str, operand: str, kind: str, value: Any, donated: Donations) ->
     if value is None:
         return "none"
     if kind == "bytes":
-        return _block(name, value)
+        return _block(name, value, donated)
     if kind == "list[str]":
         return "[" + ", ".join(quote(text) for text in value) + "]"
     return quote(value)
 
 
-def _block(name: str, value: bytes) -> str:
+def _block(name: str, value: bytes, donated: Donations) -> str:
     if name == "seccomp":
         return f"{len(value) // INSTRUCTION} instructions"
     numbers = memoryview(value).cast("I").tolist()
+    if name == "close_all_but":
+        return "[" + ", ".join(slot(number, donated) for number in numbers) + "]"
     return "[" + ", ".join(map(str, numbers)) + "]"
 
 

@@ -125,7 +125,7 @@ def label(pointer: str, config: Config) -> str:
         try:
             node = node[int(part)] if part.isdigit() else node[_unescape(part)]
         except (LookupError, TypeError, ValueError):
-            break
+            node = None
     return text + _content(parts, config, node)
 
 

@@ -35,9 +35,13 @@ class Terminal:
         self.saved: list[Any] | None = None
         self.open = True
         self.input = os.isatty(0)
+        self.typed = b""  # and not taken yet
+        self.ended = False  # nothing more will be typed
 
     def start(self) -> None:
         """Raw mode, and the container's terminal as large as ours."""
+        # A program that prints before it reads on would wait for us, and we for it.
+        os.set_blocking(self.master, False)
         if self.input:
             self.saved = termios.tcgetattr(0)
             termios.tcsetattr(0, termios.TCSANOW, _raw(self.saved))
@@ -61,6 +65,8 @@ class Terminal:
         """Copy what the container printed; False at its end (EIO: nobody has the peer open)."""
         try:
             data = os.read(self.master, BLOCK)
+        except BlockingIOError:
+            return True
         except OSError as error:
             if error.errno != errno.EIO:
                 raise
@@ -69,17 +75,39 @@ class Terminal:
             _write_all(1, data)
         return bool(data)
 
-    def type(self) -> bool:
-        """Copy what was typed; False at the end of it."""
+    def type(self) -> None:
+        """Take what was typed, or note the end of it."""
         try:
-            data = os.read(0, BLOCK)
+            self.typed = os.read(0, BLOCK)
         except OSError as error:
             if error.errno != errno.EIO:
                 raise
-            data = b""
-        if data:
-            _write_all(self.master, data)
-        return bool(data)
+        self.ended = not self.typed
+        self.feed()
+
+    def feed(self) -> None:
+        """Hand on what was typed, as far as the container's terminal takes it now."""
+        try:
+            while self.typed:
+                self.typed = self.typed[os.write(self.master, self.typed) :]
+        except BlockingIOError:
+            return
+        except OSError as error:
+            if error.errno != errno.EIO:
+                raise
+            self.typed = b""  # nobody has the peer open
+
+    def watch(self, poll: select.poll) -> None:
+        """What to wait for: input only when the last has been taken."""
+        if self.open:
+            poll.register(self.master, select.POLLIN | (select.POLLOUT if self.typed else 0))
+        if self.typed or self.ended or not self.open:
+            try:
+                poll.unregister(0)
+            except KeyError:
+                return  # it was not watched
+        else:
+            poll.register(0, select.POLLIN)
 
 
 def _write_all(fd: int, data: bytes) -> None:
@@ -145,8 +173,6 @@ def wait(child: Child, master: int) -> int:
     poll.register(signals.read_end, select.POLLIN)
     if terminal:
         terminal.start()
-        poll.register(master, select.POLLIN)
-        poll.register(0, select.POLLIN)
     try:
         _loop(child, poll, signals, terminal)
     finally:
@@ -159,6 +185,8 @@ def wait(child: Child, master: int) -> int:
 
 def _loop(child: Child, poll: select.poll, signals: Signals, terminal: Terminal | None) -> None:
     while True:
+        if terminal:
+            terminal.watch(poll)
         ready = dict(poll.poll())
         if signals.read_end in ready:
             for number in signals.pending():
@@ -170,8 +198,10 @@ def _loop(child: Child, poll: select.poll, signals: Signals, terminal: Terminal 
         if terminal and terminal.master in ready and not terminal.show():
             poll.unregister(terminal.master)
             terminal.open = False
-        if terminal and 0 in ready and not terminal.type():
-            poll.unregister(0)
+        if terminal and terminal.master in ready:
+            terminal.feed()
+        if terminal and 0 in ready:
+            terminal.type()
         if child.pidfd in ready:
             if terminal and terminal.open:
                 _drain(terminal)

@@ -27,6 +27,11 @@ def boot_id() -> str:
     return read_text("/proc/sys/kernel/random/boot_id").strip()
 
 
+def is_of_this_boot(container: Container) -> bool:
+    """Whether what is on record about processes and cgroups can still be true."""
+    return bool(container.intent.get("boot_id") == boot_id())
+
+
 def read_text(path: str) -> str:
     """A small file of procfs."""
     fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
@@ -52,7 +57,7 @@ def start_time(pid: int) -> tuple[str, int]:
 def open_init(container: Container) -> int:
     """A pidfd of the recorded init, or -1 if it is dead. Raises Error if that can't be known."""
     pid = container.state.get("init_process_pid", 0)
-    if not pid or container.intent.get("boot_id") != boot_id():
+    if not pid or not is_of_this_boot(container):
         return -1
     try:
         fd = os.pidfd_open(pid)

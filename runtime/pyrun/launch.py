@@ -104,19 +104,22 @@ def spawn(title: str, flags: int, cgroup_fd: int, preserve_fds: int, privileged:
 
     It waits for its plan. Raises Error.
     """
-    ours, theirs = socketpair(AF_UNIX, SOCK_SEQPACKET)
     executable = seal("pyrun", None, EXECUTOR)
-    if privileged:
-        # The memory of a program that its user can't read belongs to the user namespace in which it
-        # could be read: ours. Else root of the container could trace the init, in spite of
-        # PR_SET_DUMPABLE (CVE-2016-9962). Others than root could not write its id maps then.
-        os.fchmod(executable, 0o111)
-    words = [title, str(theirs.fileno()), str(3 + preserve_fds)]
-    strings = [ffi.new("char[]", word.encode()) for word in words]
-    argv = ffi.new("char *[]", [*strings, ffi.NULL])
-    pidfd = ffi.new("int *", -1)
-    pid = lib.pyrun_spawn(executable, argv, theirs.fileno(), flags, cgroup_fd, pidfd)
-    os.close(executable)
+    try:
+        if privileged:
+            # The memory of a program that its user can't read belongs to the user namespace in
+            # which it could be read: ours. Else root of the container could trace the init, in
+            # spite of PR_SET_DUMPABLE (CVE-2016-9962). Others than root could not write its id
+            # maps then.
+            os.fchmod(executable, 0o111)
+        ours, theirs = socketpair(AF_UNIX, SOCK_SEQPACKET)
+        words = [title, str(theirs.fileno()), str(3 + preserve_fds)]
+        strings = [ffi.new("char[]", word.encode()) for word in words]
+        argv = ffi.new("char *[]", [*strings, ffi.NULL])
+        pidfd = ffi.new("int *", -1)
+        pid = lib.pyrun_spawn(executable, argv, theirs.fileno(), flags, cgroup_fd, pidfd)
+    finally:
+        os.close(executable)
     theirs.close()
     if pid < 0:
         ours.close()

@@ -76,8 +76,8 @@ def hook_output(container: Container) -> str:
     """The end of what hooks in the container printed, for an error."""
     try:
         fd = os.open(HOOKS_LOG, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=container.fd)
-    except FileNotFoundError:
-        return ""
+    except OSError:
+        return ""  # none, or no descriptor is left: the error is worth more than its addition
     size = os.fstat(fd).st_size
     data = os.pread(fd, OUTPUT_SHOWN, max(0, size - OUTPUT_SHOWN))
     os.close(fd)

@@ -101,15 +101,19 @@ def open_root(path: str, make: bool) -> int:
         fd = os.open(path, _FOLDER)
     except OSError as error:
         raise from_os(error, f"state folder {path}") from None
-    status = os.fstat(fd)
-    if status.st_uid != os.geteuid():
-        os.close(fd)
-        raise Error(f"state folder {path}: it belongs to another user (uid {status.st_uid})")
-    if status.st_mode & 0o077:
-        if not make:
-            return fd
-        os.fchmod(fd, status.st_mode & 0o1700)
+    _check_owner(path, fd)
+    mode = os.fstat(fd).st_mode
+    if make and mode & 0o077:
+        os.fchmod(fd, mode & 0o1700)
     return fd
+
+
+def _check_owner(path: str, fd: int) -> None:
+    """What is on record there names hooks to run and cgroups to kill."""
+    owner = os.fstat(fd).st_uid
+    if owner != os.geteuid():
+        os.close(fd)
+        raise Error(f"state folder {path}: it belongs to another user (uid {owner})")
 
 
 class Container:
@@ -279,6 +283,7 @@ def find(opts: Options, container_id: str, *, salvage: bool = False) -> Containe
         return None
     except OSError as error:
         raise from_os(error, f"state folder {root}") from None
+    _check_owner(root, root_fd)
     return find_in(root, root_fd, container_id, salvage=salvage)
 
 

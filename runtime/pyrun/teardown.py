@@ -24,7 +24,7 @@ def kill(container: Container) -> None:
     cgroup = container.intent.get("cgroup")
     if pidfd >= 0:
         init.signal(pidfd, SIGNALS["KILL"])
-    if cgroup and cgroup["paths"]:
+    if cgroup and cgroup["paths"] and init.is_of_this_boot(container):
         from pyrun.cgroup import procs
 
         # Without a pid namespace the others outlive the init.
@@ -49,7 +49,8 @@ def _reap(pid: int) -> None:
 def finish(container: Container) -> None:
     """With no process left: cgroup, poststop hooks, folder, in this order. Raises Error."""
     cgroup = container.intent.get("cgroup")
-    if cgroup and cgroup["paths"]:
+    # After a reboot a cgroup of that name is somebody else's.
+    if cgroup and cgroup["paths"] and init.is_of_this_boot(container):
         from pyrun.cgroup import driver
 
         driver.destroy(cgroup)
@@ -79,27 +80,27 @@ def undo(container: Container) -> None:
     try:
         kill(container)
         finish(container)
-    except Error as error:
+    except (Error, OSError) as error:
         log.warning(f"cleaning up: {error}")
 
 
-def write_pid_file(path: str, pid: int, folder_mode: int = 0o644) -> None:
-    """The pid in decimal without a newline, put in place whole. Raises Error."""
+def write_pid_file(path: str, pid: int) -> None:
+    """The pid in decimal without a newline, put in place whole; 0644, as runc's. Raises Error."""
     temporary = os.path.join(
         os.path.dirname(path) or ".", f".{os.path.basename(path)}.{os.getpid()}"
     )
+    _forget(temporary)  # a killed create with our pid may have left one
     try:
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-        fd = os.open(temporary, flags, folder_mode)
+        fd = os.open(temporary, flags, 0o644)
         try:
-            os.fchmod(fd, folder_mode)
+            os.fchmod(fd, 0o644)
             os.write(fd, str(pid).encode())
         finally:
             os.close(fd)
         os.rename(temporary, path)
     except OSError as error:
-        if error.errno != errno.EEXIST:
-            _forget(temporary)
+        _forget(temporary)
         raise from_os(error, f"write the pid file {path}") from None
 
 
@@ -107,4 +108,5 @@ def _forget(path: str) -> None:
     try:
         os.unlink(path)
     except OSError as error:
-        log.debug(f"unlink {path}: {reason(error.errno or 0)}")
+        if error.errno != errno.ENOENT:
+            log.debug(f"unlink {path}: {reason(error.errno or 0)}")

@@ -40,7 +40,7 @@ class Outcome(NamedTuple):
 @contextmanager
 def spawned(flags: int = FLAGS) -> Iterator[Child]:
     """An executor that waits for its plan; killed at the end, whatever happened."""
-    child = launch.spawn("pyrun:test", flags, -1, 0)
+    child = launch.spawn("pyrun:test", flags, -1, 0, os.geteuid() == 0)
     try:
         if flags & CLONE_NEWUSER:
             one = {"containerID": 0, "size": 1}

@@ -139,8 +139,15 @@ WORK: dict[str, list[Op]] = {
     "open_pty": [*devpts(), ops.set_window_size(B, 25, 80)],
     "take_terminal": [*devpts(), ops.fork_init(0), ops.setsid(), ops.take_terminal(C)],
     "chown_stdio": [ops.chown_stdio(0)],
+    "chown_terminal": [*devpts(), ops.chown_terminal(C, 0)],
+    "close_all_but": [
+        *tmpfs(),
+        ops.close_all_but(struct.pack("=I", TREE)),
+        ops.open_in_root(TREE, "/", O_PATH, 0, A),
+    ],
     "reopen_null": [*tmpfs(), ops.reopen_null(TREE)],
     "sethostname": [ops.sethostname("box"), ops.setdomainname("test")],
+    "setrlimit": [ops.setrlimit(4, 0, 0)],
     "prctl": [ops.prctl(38, 1)],
     "umask": [ops.umask(0o77)],
     "drop_bounding": [ops.drop_bounding(1)],
@@ -173,7 +180,7 @@ def test_works(name: str) -> None:
 
 BESIDE = {  # tried in the tests below, or in those of the whole
     "sync", "sync_receive", "sync_send", "report_to", "wait_start", "execve", "setgroups",
-    "write_proc",
+    "write_proc", "detach_host",
 }  # fmt: skip
 
 
@@ -215,6 +222,9 @@ ERRORS: list[tuple[list[Op], int, int]] = [
     ([ops.find_executable(["/no/such", "/etc"])], 0, errno.EACCES),
     ([ops.find_executable(["/etc", "/no/such"])], 0, errno.EACCES),
     ([ops.seccomp(0, b"")], 0, errno.EINVAL),
+    ([ops.detach_host("/no/such")], 0, errno.ENOENT),
+    ([ops.setrlimit(99, 0, 0)], 0, errno.EINVAL),
+    ([ops.setrlimit(4, 2, 1)], 0, errno.EINVAL),
     ([ops.setresuid(5)], 0, errno.EINVAL),
     ([ops.prctl(0, 0)], 0, errno.EINVAL),
     ([own("uts"), ops.setns(A, CLONE_NEWPID)], 1, errno.EINVAL),

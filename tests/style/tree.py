@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent.parent
-NOT_OURS = {".git", ".venv", "build", "__pycache__", "results"}
+NOT_OURS = {".git", ".venv", ".hypothesis", "build", "__pycache__", "results"}
 
 
 def files(*suffixes: str) -> list[Path]:

@@ -25,7 +25,7 @@ def run(opts: Options) -> int:
         raise Error("container not running")
     if pidfd >= 0 and not init.signal(pidfd, number) and not opts["all"]:
         raise Error("container not running")
-    if whole and record["paths"]:
+    if whole and record["paths"] and init.is_of_this_boot(container):
         # Without a pid namespace the others would go on.
         from pyrun.cgroup import procs
 

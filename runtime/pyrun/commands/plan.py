@@ -8,7 +8,7 @@ import sys
 
 from pyrun import describe, idmaps, prepare
 from pyrun.cgroup.procs import directories
-from pyrun.compile import seccomp
+from pyrun.compile import rlimits, seccomp
 from pyrun.compile.donations import donations, namespace
 from pyrun.init import read_text
 from pyrun.jsonscan import dumps
@@ -87,9 +87,10 @@ def beside(config: Config, flags: int) -> list[str]:
         if linux.get(f"{kind}Mappings") and namespace(config, "user"):
             words = idmaps.lines(linux[f"{kind}Mappings"]).strip().replace("\n", ", ")
             found.append(f"linux.{kind}Mappings: {kind}_map {words}{when}")
-    for index, limit in enumerate(process.get("rlimits") or []):
-        value = f"soft {limit['soft']}, hard {limit['hard']}"
-        found.append(f"process.rlimits[{index}]: {limit['type']} {value}, when it is ready")
+    if namespace(config, "user"):
+        for pointer, resource, soft, hard in rlimits.limits(config):
+            value = f"{describe.RLIMITS[resource]} {describe.limit(soft)} {describe.limit(hard)}"
+            found.append(f"{describe.field(pointer)}: prlimit {value}, when it is ready")
     return found
 
 

@@ -27,7 +27,10 @@ linux.devices: make_node({0}, "random", S_IFCHR|0666, makedev(1, 8), 0, 0)
 linux.devices: make_node({0}, "urandom", S_IFCHR|0666, makedev(1, 9), 0, 0)
 linux.devices: make_node({0}, "tty", S_IFCHR|0666, makedev(5, 0), 0, 0)"""
 NAMES = ("null", "zero", "full", "random", "urandom", "tty")
-MAKE_DEV = 'linux.devices: make_in_root(root, "/dev", S_IFDIR|0755, 0) = target'
+MAKE_DEV = (
+    'linux.devices: make_in_root(root, "/dev", S_IFDIR|0755, '
+    "RESOLVE_NO_XDEV|RESOLVE_NO_SYMLINKS) = target"
+)
 
 
 def bound(path: str, field: str = "linux.devices", tree: str = "") -> list[str]:

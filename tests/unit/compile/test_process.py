@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from pyrun.compile import capabilities
+from pyrun.compile import capabilities, rlimits
 from pyrun.compile import process as rules
 from pyrun.errors import Error
 from unit.compile.rules import Config, listed, process, spaces, told, with_facts
@@ -103,8 +103,24 @@ def test_candidates(name: str, env: list[str], expected: list[str]) -> None:
 def test_find() -> None:
     config = process(args=["sh"], env=["PATH=/bin"], user={"uid": 7})
     found = 'process.args[0]: find_executable(["/bin/sh"])'
-    assert told(rules.find, config) == ["process.env: find_home(7)", found]
-    assert told(rules.find, process(env=["PATH=/bin", "HOME=/h"])) == [found]
+    assert told(rules.find, config) == [found]
+    assert told(rules.find_home, config) == ["process.env: find_home(7)"]
+    assert told(rules.find_home, process(env=["PATH=/bin", "HOME=/h"])) == []
+
+
+def test_rlimits() -> None:
+    listed_limits = [
+        {"type": "RLIMIT_CPU", "soft": 1, "hard": 2},
+        {"type": "RLIMIT_CORE", "soft": -1, "hard": 2**64 - 1},
+    ]
+    config = process(rlimits=listed_limits)
+    assert told(rlimits.limit, config) == [
+        "process.rlimits[0]: setrlimit(RLIMIT_CPU, 1, 2)",
+        "process.rlimits[1]: setrlimit(RLIMIT_CORE, unlimited, unlimited)",
+    ]
+    # There the runtime does it: root of a user namespace may not raise a limit.
+    assert told(rlimits.limit, {**config, "linux": spaces("user")["linux"]}) == []
+    assert told(rlimits.limit, process()) == []
 
 
 def test_ready() -> None:

@@ -37,7 +37,7 @@ def test_terminal() -> None:
         """process.terminal: setsid()
         process.terminal: take_terminal(peer)
         process.terminal: reopen_null(root)
-        process.user.uid: chown_stdio(0)"""
+        process.user.uid: chown_terminal(peer, 0)"""
     )
 
 
