@@ -197,13 +197,15 @@ class Creation:
         idmaps.write_time_offsets(child.pid, self.config)
 
     def _console(self, _child: Child, fd: int) -> None:
-        if self.opts.get("console_socket"):
-            from pyrun import console
+        # Only for containers with a terminal.
+        from pyrun import console
 
+        if self.opts.get("console_socket"):
             console.send(self.opts["console_socket"], fd, console.peer_name(fd))
             os.close(fd)
         else:
             self.master = fd
+            console.copy_size(fd)  # before the program can ask for it
 
     def _begin_hooks(self) -> None:
         """From here on poststop is owed, whatever becomes of the container."""
