@@ -46,6 +46,7 @@ _MEMBERS = {
         "annotations": dict,
         "hooks": dict,
         "own_pids": bool,
+        "umask": int,
     },
     STATE: {"init_process_pid": int, "init_process_start": int, "phase": str},
 }
