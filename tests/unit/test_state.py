@@ -123,7 +123,7 @@ while time.time() < float(sys.argv[2]):
     pass
 try:
     container = state.claim({"root": sys.argv[1]}, "box")
-    container.intent = intent("box")
+    container.intent = {"id": "box"}
     container.write_intent()
     print("won")
 except Error as error:
