@@ -13,7 +13,7 @@ import time
 from _signal import SIG_IGN, SIGHUP, SIGINT, SIGTERM, getsignal
 from _signal import signal as on_signal
 
-from pyrun import idmaps, init, launch, log, starting, state, sync, teardown
+from pyrun import idmaps, init, launch, log, shortcut, starting, state, sync, teardown
 from pyrun.cgroup import driver
 from pyrun.compile import rlimits
 from pyrun.compile.donations import donations, namespace
@@ -256,6 +256,7 @@ class Creation:
         # From here on it is created, whoever interrupts us: the exit code says the same.
         _ignore_signals()
         self.container.write_state()
+        shortcut.leave(self.container)
         launch.go(child)
         log.debug(f"container {self.container.id}: init is ready, pid {child.pid}")
 
