@@ -48,6 +48,7 @@ _MEMBERS = {
         "annotations": dict,
         "hooks": dict,
         "own_pids": bool,
+        "umask": int,
     },
     STATE: {"init_process_pid": int, "init_process_start": int, "phase": str},
 }

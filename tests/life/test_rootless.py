@@ -84,21 +84,18 @@ class User(NamedTuple):
 @pytest.fixture(scope="module")
 def account() -> Iterator[pwd.struct_passwd]:
     """An account with ranges in /etc/subuid and /etc/subgid, as useradd makes it."""
-    kept = {
-        path: path.read_bytes()
-        for path in map(Path, ("/etc/subuid", "/etc/subgid"))
-        if path.exists()
-    }
     subprocess.run(["useradd", "--no-create-home", NAME], check=True, capture_output=True)
-    for path in ("/etc/subuid", "/etc/subgid"):
-        text = Path(path).read_text() if Path(path).exists() else ""
-        if f"{NAME}:" not in text:
-            with open(path, "a") as file:
+    added = []
+    for path in map(Path, ("/etc/subuid", "/etc/subgid")):
+        if not path.exists() or f"{NAME}:" not in path.read_text():
+            with path.open("a") as file:
                 file.write(f"{NAME}:700000:65536\n")
+            added.append(path)
     yield pwd.getpwnam(NAME)
     subprocess.run(["userdel", NAME], check=True, capture_output=True)
-    for path, content in kept.items():
-        path.write_bytes(content)
+    for path in added:
+        lines = path.read_text().splitlines(keepends=True)
+        path.write_text("".join(line for line in lines if not line.startswith(f"{NAME}:")))
 
 
 @pytest.fixture

@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Whole lives on cgroup v2: the unified hierarchy, mounted over /sys/fs/cgroup for one shell.
 
-Controllers stay with the v1 hierarchies of the host where it has any, so limits are not tested here
-(test_cgroup_driver_v2.py does, where the machine allows): entering, namespace, mount, device filter,
-freezing and removal are.
+Controllers stay with the v1 hierarchies of the host where it has any: no limits are tested here
+(test_cgroup_driver_v2.py does that, where the machine allows).
 """
 
 from __future__ import annotations
