@@ -71,46 +71,39 @@ bool words_plain_path(const char *path)
            !strstr(path, "/.");
 }
 
-// Takes `--name value`, `--name=value`, with one dash or two, from argv[*at] on. The value, or NULL
+// The value of the flag `name` in `word` (without its dashes), or behind it in argv[*at + 1]. NULL
 // when the word is another, or has none.
-static const char *value_of(const char *name, int argc, char **argv, int *at)
+static const char *value_of(const char *name, const char *word, char *next, int *at)
 {
-    const char *word = argv[*at] + 1;
     size_t length = strlen(name);
 
-    if (*word == '-')
-        word++;
     if (strncmp(word, name, length) != 0)
         return NULL;
     if (word[length] == '=')
         return word + length + 1;
-    if (word[length] != '\0' || *at + 1 >= argc)
+    if (word[length] != '\0' || !next)
         return NULL;
     *at += 1;
-    return argv[*at];
+    return next;
 }
 
-static bool read_flag(int argc, char **argv, int *at, struct words *out)
+// One dash or two before any name, a value behind `=` or in the next word (argv ends with a NULL).
+static bool read_flag(char **argv, int *at, struct words *out)
 {
-    const char *word = argv[*at] + 1;
+    const char *word = argv[*at] + (argv[*at][1] == '-' ? 2 : 1);
+    char *next = argv[*at + 1];
     const char *value;
 
-    if (*word == '-')
-        word++;
     if (out->verb == VERB_DELETE && (strcmp(word, "force") == 0 || strcmp(word, "f") == 0)) {
         out->force = true;
         return true;
     }
-    if ((value = value_of("root", argc, argv, at))) {
-        out->root = value;
-        return words_plain_path(value);
-    }
-    if ((value = value_of("log-format", argc, argv, at)))
+    if ((value = value_of("log-format", word, next, at)))
         return strcmp(value, "text") == 0 || strcmp(value, "json") == 0;
-    if ((value = value_of("log", argc, argv, at))) {
-        out->log = value;
-        return words_plain_path(value);
-    }
+    if ((value = value_of("root", word, next, at)))
+        return words_plain_path(out->root = value);
+    if ((value = value_of("log", word, next, at)))
+        return words_plain_path(out->log = value);
     return false;
 }
 
@@ -138,7 +131,7 @@ bool words_read(int argc, char **argv, struct words *out)
     *out = (struct words){.signal = SIGTERM};
     for (int at = 1; at < argc; at++) {
         if (argv[at][0] == '-') {
-            if (!read_flag(argc, argv, &at, out))
+            if (!read_flag(argv, &at, out))
                 return false;
         } else if (!read_word(argv[at], positionals++, out)) {
             return false;
