@@ -1,132 +1,26 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The verbs that need no Python: what the launcher believes of the file that create leaves, which
-command lines it takes, and that everything else reaches Python with nothing changed."""
+"""The verbs that need no Python: what the launcher believes of the file that create leaves, and
+that everything else reaches Python with nothing changed."""
 
 from __future__ import annotations
 
 import json
 import os
-import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
+from launcher.place import PYTHON, Place
 from needs import needs
-from pyrun import init, jsonscan, linux, report, shortcut, state
+from pyrun import init, jsonscan, report, shortcut, state
 
 pytestmark = needs("root")  # of whom the default root is; the launcher asks for no more
 
-PYTHON = 97  # the exit code of what stands in for Python
 HEADER = 128  # bytes
-
-
-class Place:
-    """A launcher whose Python only says that it was asked, and a container whose init sleeps."""
-
-    def __init__(self, folder: Path, launcher: Path) -> None:
-        self.launcher = folder / "prefix/bin/pyrun"
-        self.launcher.parent.mkdir(parents=True)
-        shutil.copy(launcher, self.launcher)
-        python = self.launcher.parent / "python3"
-        python.write_text(f"#!/bin/sh\nexit {PYTHON}\n")
-        python.chmod(0o755)
-        self.root = folder / "root"
-        self.cgroup = folder / "cgroup"
-        self.cgroup.mkdir()
-        (self.cgroup.parent / "freezer").mkdir()
-        (self.cgroup.parent / "freezer/freezer.state").write_text("THAWED\n")
-        self.init = subprocess.Popen(["sleep", "100"])
-        self.container = state.claim({"root": str(self.root)}, "box")
-        self.folder = self.root / "box"
-        self.frozen = self.cgroup.parent / "freezer/freezer.state"
-
-    def record(self, **changes: Any) -> None:
-        """As create leaves it; `changes` are members of the intent."""
-        box = self.container
-        box.intent = {
-            "ociVersion": "1.3.0",
-            "id": "box",
-            "bundle": '/b/"pid": 1, \u00e9',
-            "rootfs": "/b/rootfs",
-            "created": "2024-01-01T00:00:00Z",
-            "boot_id": init.boot_id(),
-            "cgroup": {
-                "manager": "cgroupfs",
-                "layout": "v1",
-                "paths": {"cpu": str(self.cgroup), "cpuacct": str(self.cgroup)},
-            },
-            "annotations": {"a": 'running"'},
-            "hooks": {},
-            "own_pids": True,
-            **changes,
-        }
-        box.state = {
-            "init_process_pid": self.init.pid,
-            "init_process_start": init.start_time(self.init.pid)[1],
-            "phase": init.CREATED,
-        }
-        box.write_intent()
-        box.write_state()
-        shortcut.leave(box)
-        # Like a create that has ended: the lock is free.
-        os.close(box.fd)
-        box.fd = os.open(self.folder, os.O_RDONLY)
-
-    def freezer(self) -> dict[str, Any]:
-        """A cgroup with one, for record()."""
-        paths = {"freezer": str(self.frozen.parent), "cpu": str(self.cgroup)}
-        return {"manager": "cgroupfs", "layout": "v1", "paths": paths}
-
-    def end(self) -> None:
-        """The init's end; nobody waits for it yet."""
-        self.init.kill()
-        os.waitid(os.P_PID, self.init.pid, os.WEXITED | os.WNOWAIT)
-
-    def __call__(self, *words: str, **how: Any) -> subprocess.CompletedProcess[str]:
-        """A command line; `root` None: without --root."""
-        root = how.pop("root", str(self.root))
-        options = ["--root", root] if root else []
-        return subprocess.run(
-            [self.launcher, *options, *words],
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=10,
-            check=False,
-            **how,
-        )
-
-    def code(self, *words: str, **how: Any) -> int:
-        """Its exit code."""
-        return self(*words, **how).returncode
-
-    def untouched(self) -> bool:
-        """Whether everything is there, and the init lives."""
-        names = {path.name for path in self.folder.iterdir()}
-        return (
-            {"fast", "intent.json", "state.json"} <= names
-            and self.cgroup.is_dir()
-            and self.init.poll() is None
-        )
-
-
-@pytest.fixture
-def place(tmp_path: Path, pyrun: Path) -> Iterator[Place]:
-    found = Place(tmp_path, pyrun.resolve())
-    yield found
-    found.init.kill()
-    found.init.wait()
-
-
-@pytest.fixture
-def box(place: Place) -> Place:
-    place.record()
-    return place
 
 
 def test_the_document_is_python_s(box: Place) -> None:
@@ -359,109 +253,6 @@ def test_kill(place: Place) -> None:
     assert place.code("kill", "box") == 0
     assert place.init.wait(5) == -signal.SIGTERM
     assert place.code("kill", "box") == PYTHON
-
-
-@pytest.mark.parametrize("name", sorted(linux.SIGNALS))
-def test_signals_are_the_same(place: Place, name: str) -> None:
-    """Each name that the launcher knows has Python's number."""
-    place.init.kill()
-    place.init.wait()
-    trap = f"import signal; signal.signal({linux.SIGNALS[name]}, lambda n, f: exit(7))"
-    if name not in ("KILL", "STOP"):
-        place.init = subprocess.Popen(
-            ["python3", "-c", f"{trap}; print(flush=True); signal.pause()"], stdout=subprocess.PIPE
-        )
-        assert place.init.stdout
-        with place.init.stdout as ready:
-            ready.read(1)
-    else:
-        place.init = subprocess.Popen(["sleep", "100"])
-    place.record()
-    codes = [place.code("kill", "box", word) for word in (name.lower(), name)]
-    assert codes[0] == PYTHON
-    if codes[1] == PYTHON:
-        assert name not in ("TERM", "KILL", "HUP", "INT", "QUIT", "USR1", "USR2", "WINCH")
-    elif name == "STOP":
-        assert init.start_time(place.init.pid)[0] in "TS"
-    else:
-        assert codes[1] == 0
-        assert place.init.wait(5) == (-signal.SIGKILL if name == "KILL" else 7)
-
-
-ORDINARY = [
-    ("state", "box"),
-    ("-log-format", "json", "state", "box"),
-    ("--log-format=text", "state", "box", "--log-format=json"),
-    ("--log", "LOG", "state", "box"),
-    ("--log=LOG/none", "state", "box"),
-    ("kill", "box", "SIGCONT"),
-    ("kill", "box", "CONT"),
-    ("kill", "box", "18"),
-]
-
-
-@pytest.mark.parametrize("words", ORDINARY, ids=" ".join)
-def test_ordinary_command_lines(box: Place, words: tuple[str, ...]) -> None:
-    log = box.root.parent / "log"
-    if any(word == "LOG" for word in words):
-        log.touch()
-    else:
-        log.mkdir()
-    assert box.code(*(word.replace("LOG", str(log)) for word in words)) == 0
-
-
-UNUSUAL = [
-    (),
-    ("--version",),
-    ("state",),
-    ("state", "box", "more"),
-    ("state", "--", "box"),
-    ("state", "--help", "box"),
-    ("--debug", "state", "box"),
-    ("--systemd-cgroup", "state", "box"),
-    ("--cgroup-manager", "disabled", "state", "box"),
-    ("--log-level", "debug", "state", "box"),
-    ("--log-format", "xml", "state", "box"),
-    ("--log", "/no/such/place/log", "state", "box"),
-    ("--log", "/", "state", "box"),
-    ("--log", "journald:", "state", "box"),
-    ("--root", "", "state", "box"),
-    ("state", "box", "--root"),
-    ("state", "--force", "box"),
-    ("state", "none"),
-    ("state", "."),
-    ("state", "b/x"),
-    ("state", "x" * 256),
-    ("kill", "--all", "box", "KILL"),
-    ("kill", "box", "KILL", "more"),
-    ("kill", "box", "NONE"),
-    ("kill", "box", "65"),
-    ("kill", "box", "-9"),
-    ("kill", "box", ""),
-    ("kill", "box", "RTMIN+1"),
-    ("delete", "--force=true", "box"),
-    ("list",),
-    ("run", "box"),
-]
-
-
-@pytest.mark.parametrize("words", UNUSUAL, ids=" ".join)
-def test_unusual_command_lines(box: Place, words: tuple[str, ...]) -> None:
-    assert box.code(*words) == PYTHON
-    assert box.untouched()
-
-
-def test_roots(box: Place) -> None:
-    where = box.root.parent
-    assert box.code("state", "box", root="root", cwd=where) == 0
-    assert box.code("--root=root", "state", "box", root=None, cwd=where) == 0
-    for root in (f"{box.root}/", f"{where}/./root", "./root", f"{where}/x/../root", "/"):
-        assert box.code("state", "box", root=root, cwd=where) == PYTHON
-
-
-def test_turned_off(box: Place) -> None:
-    assert box.code("state", "box", env={"PYRUN_NO_FAST": "1"}) == PYTHON
-    assert box.code("state", "box", env={}) == 0
 
 
 def test_output_that_cannot_be_written(box: Place) -> None:

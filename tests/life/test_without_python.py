@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Verbs of an ordinary container start no Python, those of any other do; what they do, print and leave
-is the same either way."""
+"""Verbs of an ordinary container start no Python, those of any other do; what they do, print and
+leave is the same either way."""
 
 from __future__ import annotations
 
