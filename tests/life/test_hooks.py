@@ -18,6 +18,7 @@ from life.bundles import Bundle, bind
 from life.runtimes import Container, eventually
 from life.test_mounts import mounts
 
+pytestmark = pytest.mark.both_ways
 with_peers = pytest.mark.with_peers
 differs = pytest.mark.differs
 
