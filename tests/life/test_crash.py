@@ -130,7 +130,7 @@ def test_create(victim: Victim, kind: str) -> None:
     for call, number in places:
         victim.kill_at(call, number, *words)
         victim.check(f"{call} {number}", before)
-    assert victim.killed > len(places) * 0.8
+    assert victim.killed > len(places) * 0.6
 
 
 def test_run(victim: Victim) -> None:
@@ -147,7 +147,7 @@ def test_run(victim: Victim) -> None:
     for call, number in places:
         victim.kill_at(call, number, *words)
         victim.check(f"{call} {number}", before)
-    assert victim.killed > len(places) * 0.8
+    assert victim.killed > len(places) * 0.6
 
 
 @pytest.mark.both_ways
@@ -175,7 +175,7 @@ def test_verb(victim: Victim, verb: str, flags: list[str], running: bool) -> Non
         prepare()
         victim.kill_at(call, number, *words)
         victim.check(f"{call} {number}", before)
-    assert victim.killed > len(places) * 0.8
+    assert victim.killed > len(places) * 0.6
 
 
 def test_killed_between_create_and_start(container: Container) -> None:
