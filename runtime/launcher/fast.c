@@ -14,6 +14,7 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "box.h"
@@ -139,19 +140,34 @@ static bool knows_all_files(const char *const *names)
     return length == 0;
 }
 
+// False when it has processes or cgroups of its own, which are to be ended first.
+static bool remove_cgroup(const char *path, int *patience)
+{
+    const struct timespec moment = {.tv_nsec = 100000};
+
+    while (rmdir(path) < 0 && errno != ENOENT) {
+        // A process is a zombie, and can even be gone, a moment before it has left its cgroup: when
+        // its last switch to another task is over, on whichever processor that is.
+        if (errno != EBUSY || (*patience)-- <= 0)
+            return false;
+        nanosleep(&moment, NULL);
+    }
+    return true;
+}
+
 static int delete_box(const char *id)
 {
     // The intent last: until then whoever comes after a crash can finish this.
     static const char *const NAMES[] = {"fast",       "exec.fifo",   "hooks.log", "result.fifo",
                                         "state.json", "intent.json", NULL};
     const char *cgroup = box.cgroups;
+    int patience = 20; // 2 ms: less than it takes to start Python
 
     if (box_lives() != NO || !knows_all_files(NAMES))
         return FAST_PYTHON;
     for (uint32_t i = 0; i < box.header.cgroups; i++, cgroup += strlen(cgroup) + 1)
-        if (rmdir(cgroup) < 0 && errno != ENOENT)
-            return FAST_PYTHON; // it has processes or cgroups of its own: they are to be ended
-                                // first
+        if (!remove_cgroup(cgroup, &patience))
+            return FAST_PYTHON;
     for (const char *const *name = NAMES; *name; name++)
         if (unlinkat(box.folder, *name, 0) < 0 && errno != ENOENT)
             return FAST_PYTHON;
