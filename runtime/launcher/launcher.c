@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The `pyrun` of the PATH: finds the Python it was installed with and becomes it. It knows where
 // that Python and the package are, relative to itself, and nothing else: no option is read here.
+// The verbs of an ordinary container that need no Python are fast.c's, which is asked first.
 //
 // It depends on neither the environment (an engine may pass none) nor the working directory (a
 // bundle, whose files are not ours: `-I` keeps them out of the module path).
@@ -13,6 +14,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+
+#include "fast.h"
 
 // -I: no PYTHON* variable, no user site, no working directory in the module path. -S: no `site`,
 // which costs 3 ms; BOOT adds the one folder that matters. -B: an install is never written to.
@@ -131,10 +134,13 @@ int main(int argc, char **argv)
     size_t fixed = sizeof options / sizeof *options;
     size_t given = argc > 1 ? (size_t)argc - 1 : 0;
     const char **args;
-    int error;
+    int code, error;
 
     if (!hold_standard_fds())
         return EXIT_FAILURE; // no fd to complain on
+    code = fast_verb(argc, argv);
+    if (code != FAST_PYTHON)
+        return code;
     if (!locate(python, packages))
         return fail("cannot find its own place in ", "/proc/self/exe", errno);
     args = calloc(fixed + given + 4, sizeof *args); // + python, packages, name and the final NULL

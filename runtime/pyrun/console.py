@@ -4,8 +4,10 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import sys
+import termios
 from _socket import AF_UNIX, SCM_RIGHTS, SOCK_STREAM, SOL_SOCKET, socket
 
 from pyrun.errors import Error, from_os
@@ -18,6 +20,16 @@ def peer_name(master: int) -> str:
     """/dev/pts/N as the container names it."""
     number = fcntl.ioctl(master, TIOCGPTN, bytes(4))
     return f"/dev/pts/{int.from_bytes(number, sys.byteorder)}"
+
+
+def copy_size(master: int) -> None:
+    """Make the container's terminal as large as ours; one without a size keeps its own."""
+    try:
+        size = fcntl.ioctl(0, termios.TIOCGWINSZ, bytes(8))
+        fcntl.ioctl(master, termios.TIOCSWINSZ, size)
+    except OSError as error:
+        if error.errno not in (errno.ENOTTY, errno.EIO):
+            raise
 
 
 def send(path: str, fd: int, text: str) -> None:

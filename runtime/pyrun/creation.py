@@ -10,10 +10,10 @@ from __future__ import annotations
 import errno
 import os
 import time
-from _signal import SIG_IGN, SIGHUP, SIGTERM, getsignal
+from _signal import SIG_IGN, SIGHUP, SIGINT, SIGTERM, getsignal
 from _signal import signal as on_signal
 
-from pyrun import idmaps, init, launch, log, starting, state, sync, teardown
+from pyrun import idmaps, init, launch, log, shortcut, starting, state, sync, teardown
 from pyrun.cgroup import driver
 from pyrun.compile import rlimits
 from pyrun.compile.donations import donations, namespace
@@ -67,8 +67,7 @@ class Creation:
 
     def undo(self) -> None:
         """As if it had not been; also after a `run` that could not start its program."""
-        for number in (SIGHUP, SIGTERM):
-            on_signal(number, SIG_IGN)
+        _ignore_signals()
         teardown.undo(self.container)
 
     def _why(self, error: BaseException) -> BaseException:
@@ -198,13 +197,15 @@ class Creation:
         idmaps.write_time_offsets(child.pid, self.config)
 
     def _console(self, _child: Child, fd: int) -> None:
-        if self.opts.get("console_socket"):
-            from pyrun import console
+        # Only for containers with a terminal.
+        from pyrun import console
 
+        if self.opts.get("console_socket"):
             console.send(self.opts["console_socket"], fd, console.peer_name(fd))
             os.close(fd)
         else:
             self.master = fd
+            console.copy_size(fd)  # before the program can ask for it
 
     def _begin_hooks(self) -> None:
         """From here on poststop is owed, whatever becomes of the container."""
@@ -246,13 +247,16 @@ class Creation:
         record["hooks_begun"] = True
         if self.facts["fifo"]:
             record["rest"] = rest(self.prepared.steps, self.config)
-        self.container.write_state()
         if self.opts.get("pid_file"):
             teardown.write_pid_file(self.opts["pid_file"], child.pid)
         if self.opts.get("pidfd_socket"):
             from pyrun import console
 
             console.send(self.opts["pidfd_socket"], child.pidfd, "pidfd")
+        # From here on it is created, whoever interrupts us: the exit code says the same.
+        _ignore_signals()
+        self.container.write_state()
+        shortcut.leave(self.container)
         launch.go(child)
         log.debug(f"container {self.container.id}: init is ready, pid {child.pid}")
 
@@ -266,6 +270,12 @@ class Creation:
             except OSError as error:
                 hint = "above the caller's own hard limit" if error.errno == errno.EPERM else ""
                 raise from_os(error, "prlimit", pointer, hint) from None
+
+
+def _ignore_signals() -> None:
+    """What was begun is finished: those that a person or an engine ends us by have to wait."""
+    for number in (SIGHUP, SIGINT, SIGTERM):
+        on_signal(number, SIG_IGN)
 
 
 def _interrupted(number: int, _frame: object) -> None:

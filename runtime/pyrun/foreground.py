@@ -5,7 +5,6 @@ one. Nothing else is done meanwhile."""
 from __future__ import annotations
 
 import errno
-import fcntl
 import os
 import select
 import termios
@@ -13,6 +12,7 @@ from _signal import SIG_BLOCK, SIG_UNBLOCK, pthread_sigmask, set_wakeup_fd
 from _signal import signal as on_signal
 
 from pyrun import init
+from pyrun.console import copy_size
 from pyrun.linux import SIGNALS
 
 TYPE_CHECKING = False
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 # SIGCHLD says nothing that the pidfd does not; SIGURG is Go's, sent by runtimes to themselves.
 NOT_FORWARDED = ("KILL", "STOP", "CHLD", "CLD", "URG", "WINCH", "SEGV", "BUS", "FPE", "ILL")
 BLOCK = 1 << 16
-WINSIZE = bytes(8)
 
 
 class Terminal:
@@ -48,13 +47,8 @@ class Terminal:
             self.resize()
 
     def resize(self) -> None:
-        """Carry over the size; a terminal without one keeps it."""
-        try:
-            size = fcntl.ioctl(0, termios.TIOCGWINSZ, WINSIZE)
-            fcntl.ioctl(self.master, termios.TIOCSWINSZ, size)
-        except OSError as error:
-            if error.errno not in (errno.ENOTTY, errno.EIO):
-                raise
+        """Carry over a new size."""
+        copy_size(self.master)
 
     def stop(self) -> None:
         """Give our terminal its mode back."""

@@ -8,6 +8,7 @@ import os
 from pyrun import config as configs
 from pyrun import host, seccomp, state
 from pyrun.cgroup.facts import facts as cgroup_facts
+from pyrun.cgroup.plan import below_mount
 from pyrun.cgroup.plan import plan as cgroup_plan
 from pyrun.compile import checks, namespaces, order, unsupported
 from pyrun.compile import seccomp as profiles
@@ -97,14 +98,16 @@ def hierarchies(known: dict[str, Any], record: dict[str, Any]) -> list[tuple[str
     A caller who may not make a cgroup there leaves the container in its own one.
     """
     places: dict[str, list[str]] = {}
-    for name, (place, *_) in known["mounts"].items():
+    roots: dict[str, str] = {}
+    for name, (place, root) in known["mounts"].items():
         if name:
             places.setdefault(place, []).append(name)
+            roots[place] = root
     found = []
     for place, names in places.items():
         path = record["paths"].get(names[0], "")
         if not path or (record["rootless"] and not os.access(os.path.dirname(path), os.W_OK)):
-            path = place + known["own"].get(names[0], "/")
+            path = place + below_mount(roots[place], known["own"].get(names[0], "/"))
         words = ["none", *names] if names[0].startswith("name=") else names
         found.append((os.path.basename(place), words, path))
     return found

@@ -13,8 +13,12 @@ if TYPE_CHECKING:
 
 def describe(container: Container) -> Config:
     """The members of runtime.md's state, and runc's rootfs, created and owner besides."""
+    return describe_as(container, init.status(container))
+
+
+def describe_as(container: Container, status: str) -> Config:
+    """The same, in a status that the caller knows."""
     intent = container.intent
-    status = init.status(container)
     found = {
         "ociVersion": intent["ociVersion"],
         "id": container.id,

@@ -22,6 +22,9 @@ OUTPUT_SHOWN = 1024  # bytes of a failed hook's output that an error quotes
 
 def start(container: Container) -> None:
     """Let a created container's program run; the container's lock is held. Raises Error."""
+    report = _pending(container)
+    if report:
+        raise _failed(container, report)
     status = init.status(container)
     if status in (init.RUNNING, init.PAUSED):
         raise Error("cannot start an already running container")
@@ -47,6 +50,26 @@ def start(container: Container) -> None:
     if report:
         raise _failed(container, report)
     poststart(container)
+
+
+def _pending(container: Container) -> bytes:
+    """A report that the launcher left unread when it let the init go (fast.c): it holds the fifo
+    open for us. The init has ended by then, or is about to."""
+    try:
+        flags = os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC
+        fd = os.open(RESULT_FIFO, flags, dir_fd=container.fd)
+    except OSError:
+        return b""  # there is none, and who can't open it now will say so later
+    try:
+        report = os.read(fd, _REPORT.size)
+    except BlockingIOError:
+        return b""
+    finally:
+        os.close(fd)
+    if report:
+        for name in (EXEC_FIFO, RESULT_FIFO):
+            os.unlink(name, dir_fd=container.fd)
+    return report
 
 
 def _wait(result: int) -> bytes:

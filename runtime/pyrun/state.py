@@ -4,6 +4,7 @@
     <root>/                 0700, the caller's own
     <root>/<id>/            0700; making it claims the id; flock(2) on it is the container's lock
         intent.json         before the first effect: all that undoing takes (bundle, cgroup, hooks)
+        fast                the same for verbs that need no Python (shortcut.py)
         state.json          pid and start time as soon as there is a process; phase
         exec.fifo           `start` writes one byte here; it has a reader while the init waits
         result.fifo         the init reports here why it could not become the user's program
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
 INTENT = "intent.json"
 STATE = "state.json"
+FAST = "fast"
 EXEC_FIFO = "exec.fifo"
 RESULT_FIFO = "result.fifo"
 HOOKS_LOG = "hooks.log"
@@ -46,6 +48,7 @@ _MEMBERS = {
         "annotations": dict,
         "hooks": dict,
         "own_pids": bool,
+        "umask": int,
     },
     STATE: {"init_process_pid": int, "init_process_start": int, "phase": str},
 }
@@ -176,15 +179,18 @@ class Container:
         self._write(STATE, self.state)
 
     def _write(self, name: str, value: Config) -> None:
+        self.replace(name, jsonscan.dumps(value).encode(), lasting=True)
+
+    def replace(self, name: str, data: bytes, *, lasting: bool = False) -> None:
+        """Put a file in place, whole; `lasting`: it survives the machine. Raises Error."""
         temporary = f".{name}.{os.getpid()}"
         try:
             flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
             fd = os.open(temporary, flags, 0o600, dir_fd=self.fd)
             try:
-                data = jsonscan.dumps(value).encode()
                 if os.write(fd, data) != len(data):
                     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-                if not self._in_memory(fd):
+                if lasting and not self._in_memory(fd):
                     os.fdatasync(fd)
             finally:
                 os.close(fd)

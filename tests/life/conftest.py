@@ -5,6 +5,8 @@ RUNTIME=pyrun|runc|crun|all (or --runtime) chooses; by default every test runs w
 marked @with_peers with the distribution's runc and crun besides. Where a peer of this age does
 something else, @differs(runc="why") says so: the test must fail there, so the remark stays true.
 A test that asks for what is pyrun's own is marked @pyrun_only("what").
+What is marked both_ways runs with pyrun twice: as it is, and with PYRUN_NO_FAST=1, where Python
+carries out every verb.
 """
 
 from __future__ import annotations
@@ -37,6 +39,7 @@ def pytest_configure(config: pytest.Config) -> None:
         "with_peers: runs with runc and crun too, by default",
         "differs(**reasons): peers that this test must fail with, and why",
         "pyrun_only(what): no peer has it",
+        "both_ways: with pyrun, also where no verb goes without Python",
     ):
         config.addinivalue_line("markers", line)
 
@@ -58,9 +61,12 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if node.get_closest_marker("pyrun_only"):
         names = ("pyrun",)
     parameters = [
-        pytest.param(name, marks=[] if name == "pyrun" else [needs.needs(name)]) for name in names
+        pytest.param(name, False, id=name, marks=[] if name == "pyrun" else [needs.needs(name)])
+        for name in names
     ]
-    metafunc.parametrize("runtime_name", parameters)
+    if "pyrun" in names and node.get_closest_marker("both_ways"):
+        parameters.append(pytest.param("pyrun", True, id="pyrun-python"))
+    metafunc.parametrize(("runtime_name", "always_python"), parameters)
 
 
 @pytest.fixture(scope="session")
@@ -118,8 +124,16 @@ def time_limit() -> Iterator[None]:
 
 
 @pytest.fixture
-def runtime(runtime_name: str, place: Path, request: pytest.FixtureRequest) -> Iterator[Runtime]:
+def runtime(
+    runtime_name: str,
+    always_python: bool,
+    place: Path,
+    request: pytest.FixtureRequest,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Iterator[Runtime]:
     """The runtime under test, with an empty state folder of its own."""
+    if always_python:
+        monkeypatch.setenv("PYRUN_NO_FAST", "1")
     if runtime_name == "crun":
         request.getfixturevalue("for_crun")
     root = Path(tempfile.mkdtemp(prefix="state-", dir=place))

@@ -15,9 +15,10 @@ from typing import Any
 import pytest
 
 from life.bundles import Bundle, bind
+from life.mountinfo import mounts
 from life.runtimes import Container, eventually
-from life.test_mounts import mounts
 
+pytestmark = pytest.mark.both_ways
 with_peers = pytest.mark.with_peers
 differs = pytest.mark.differs
 

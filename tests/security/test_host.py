@@ -88,7 +88,11 @@ def test_r20_mounts_of_a_container_do_not_reach_the_host(box: Box, user: bool) -
     assert before == after
 
 
-def test_r20_mounts_made_in_the_container_do_not_reach_the_host(box: Box) -> None:
+@pytest.mark.parametrize("root", ["rslave", "rshared"])
+@pytest.mark.parametrize("target", ["/vol/deep", "/dev/null"])
+def test_r20_mounts_made_in_the_container_do_not_reach_the_host(
+    box: Box, target: str, root: str
+) -> None:
     """Root of a user namespace may mount in it, also below a volume that the host shares."""
     user_namespace(box)
     os.chown(box.rootfs, 100000, 100000)
@@ -96,15 +100,25 @@ def test_r20_mounts_made_in_the_container_do_not_reach_the_host(box: Box) -> Non
         box.process["capabilities"][kind].append("CAP_SYS_ADMIN")
     volume = {"destination": "/vol", "source": str(box.outside), "options": ["rbind"]}
     box.config["mounts"] += [volume]
+    box.config["linux"]["rootfsPropagation"] = root
     (box.outside / "deep").mkdir()
-    after = box.folder / "after"
-    box.sh("mount -t tmpfs none /vol/deep && echo MOUNTED; sleep 0.5")
-    script = 'mount --make-rshared /; ("$@" &) ; sleep 0.4; cp /proc/self/mountinfo "$AFTER"; wait'
-    box.run(
+    mount = "mount -t tmpfs none" if target == "/vol/deep" else "mount --bind /bin/busybox"
+    box.sh(f"{mount} {target} && echo MOUNTED; sleep 0.5")
+    before, after = box.folder / "before", box.folder / "after"
+    script = """
+    mount --make-rshared /
+    cp /proc/self/mountinfo "$BEFORE"
+    ("$@" &)
+    sleep 0.4
+    cp /proc/self/mountinfo "$AFTER"
+    wait
+    """
+    done = box.run(
         before=["unshare", "-m", "--propagation", "private", "sh", "-c", script, "sh"],
-        env={**os.environ, "AFTER": str(after)},
+        env={**os.environ, "BEFORE": str(before), "AFTER": str(after)},
     )
-    assert f"{box.outside}/deep" not in after.read_text()
+    assert "MOUNTED" in done.stdout, done.stderr
+    assert before.read_text() == after.read_text()
 
 
 def test_r20_joined_mount_namespace_of_the_host(box: Box) -> None:

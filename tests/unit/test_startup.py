@@ -52,10 +52,11 @@ pyrun.cgroup.devices pyrun.cgroup.driver pyrun.cgroup.facts pyrun.cgroup.permiss
 pyrun.cgroup.plan pyrun.cgroup.resources
 """
 MAKING = """
-_blake2 _cffi_backend _signal _socket _struct
+_blake2 _cffi_backend _signal binascii _socket _struct
 pyrun._build pyrun._schema pyrun.config pyrun.creation pyrun.host pyrun.idmaps pyrun.kernel
 pyrun.kernel._linux pyrun.kernel._linux.lib pyrun.launch pyrun.ops pyrun.plan pyrun.prepare
-pyrun.seccomp pyrun.starting pyrun.sync pyrun.teardown pyrun.terminal_rules
+pyrun.report pyrun.seccomp pyrun.shortcut pyrun.starting pyrun.sync pyrun.teardown
+pyrun.terminal_rules
 pyrun.compile pyrun.compile.capabilities pyrun.compile.cgroup_mounts pyrun.compile.checks
 pyrun.compile.checks_linux pyrun.compile.checks_mounts pyrun.compile.devices
 pyrun.compile.donations pyrun.compile.hooks pyrun.compile.id_maps pyrun.compile.mount_options

@@ -22,11 +22,17 @@ def opts(tmp_path: Path) -> dict[str, Any]:
     return {"root": str(tmp_path / "root")}
 
 
+def intent(name: str) -> dict[str, Any]:
+    words = dict.fromkeys(("ociVersion", "bundle", "rootfs", "created", "boot_id"), "x")
+    parts = {"cgroup": {"paths": {}}, "annotations": {}, "hooks": {}}
+    return {"id": name, **words, **parts, "own_pids": True, "umask": 0o022}
+
+
 def made(opts: dict[str, Any], name: str = "box") -> state.Container:
     container = state.claim(opts, name)
-    container.intent = {"id": name, "cgroup": {"paths": {}}, "bundle": "/b"}
+    container.intent = intent(name)
     container.write_intent()
-    container.state = {"init_process_pid": 1, "phase": "created"}
+    container.state = {"init_process_pid": 1, "init_process_start": 2, "phase": "created"}
     container.write_state()
     return container
 

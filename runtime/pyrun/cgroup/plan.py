@@ -100,13 +100,13 @@ def _inner(asked: str, container_id: str) -> str:
 
 def _directory(facts: dict[str, Any], name: str, inner: str, absolute: bool) -> str:
     mount, root = facts["mounts"][name]
-    below = "" if absolute else _own(root, facts["own"].get(name, "/"))
+    below = "" if absolute else below_mount(root, facts["own"].get(name, "/"))
     if below and facts["layout"] == "v2":
         below = os.path.dirname(below)
     return f"{mount.rstrip('/')}{below.rstrip('/')}/{inner}"
 
 
-def _own(root: str, own: str) -> str:
+def below_mount(root: str, own: str) -> str:
     """This process's cgroup as a path below the mount point: "" or "/a/b".
 
     In a container without a cgroup namespace the mount shows only a part of the hierarchy, while

@@ -22,6 +22,7 @@ from pyrun.linux import (
     AT_RECURSIVE,
     MOUNT_ATTR_RDONLY,
     MS_SHARED,
+    MS_SLAVE,
     O_DIRECTORY,
     O_PATH,
     RESOLVE_NO_SYMLINKS,
@@ -108,10 +109,11 @@ def _bind(
     if not opens_sources(config, facts):
         flags = AT_RECURSIVE if depth(mount) else 0
         yield f"{pointer}/source", ops.open_tree(HOST, path, flags, TREE)
-    elif from_host(config) != MS_SHARED:
-        # The runtime's clone is a peer of the host's mount, ours would be what prepare() made it.
-        op = ops.mount_setattr(tree, AT_RECURSIVE, 0, 0, from_host(config))
-        yield f"{pointer}/source", op
+    else:
+        # The runtime's clone is a peer of the host's mount, ours would be what prepare() made it:
+        # never a peer in a user namespace, whose root may mount what it likes.
+        flag = MS_SLAVE if from_host(config) == MS_SHARED else from_host(config)
+        yield f"{pointer}/source", ops.mount_setattr(tree, AT_RECURSIVE, 0, 0, flag)
     if options["set"] or options["clear"]:
         op = ops.mount_setattr(tree, 0, options["set"], options["clear"], 0)
         yield f"{pointer}/options", op

@@ -1,0 +1,236 @@
+// SPDX-License-Identifier: Apache-2.0
+// Finds a container's folder, and believes what create has left there only if all of it is true
+// still. Nothing is changed here.
+
+#include "box.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "ops.gen.h"
+
+#define FOLDER (O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)
+#define DEFAULT_ROOT "/run/pyrun"
+#define INITIAL_MAP "         0          0 4294967295\n" // of user ids: user_namespaces(7)
+
+struct box box;
+
+// A whole small file. The length, which is less than `size`; -1 with errno, as for a longer one.
+static ssize_t read_file(int folder, const char *path, char *out, size_t size)
+{
+    int fd = openat(folder, path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+    ssize_t length = 0, got;
+
+    if (fd < 0)
+        return -1;
+    while ((got = read(fd, out + length, size - (size_t)length)) > 0)
+        length += got;
+    if (got == 0 && (size_t)length == size)
+        errno = EFBIG;
+    close(fd);
+    return got < 0 || (size_t)length == size ? -1 : length;
+}
+
+char *box_decimal(char *out, uint32_t number)
+{
+    uint32_t unit = 1;
+
+    while (number / unit >= 10)
+        unit *= 10;
+    for (; unit; unit /= 10)
+        *out++ = (char)('0' + number / unit % 10);
+    *out = '\0';
+    return out;
+}
+
+static uint32_t crc32(const unsigned char *data, size_t size)
+{
+    uint32_t crc = UINT32_MAX;
+
+    while (size--) {
+        crc ^= *data++;
+        for (int bit = 0; bit < 8; bit++)
+            crc = crc >> 1 ^ (crc & 1 ? 0xEDB88320U : 0);
+    }
+    return ~crc;
+}
+
+// ---- Where the container is. ----
+
+bool box_is_private(int fd)
+{
+    struct stat found;
+
+    return fstat(fd, &found) == 0 && found.st_nlink > 0 && found.st_uid == geteuid() &&
+           !(found.st_mode & 077);
+}
+
+// The simple half of state.root_path.
+static const char *default_root(void)
+{
+    const char *user = getenv("USER");
+    char map[sizeof INITIAL_MAP + 1];
+
+    if (geteuid() != 0)
+        return NULL;
+    if (user && strcmp(user, "root") == 0)
+        return DEFAULT_ROOT;
+    if (read_file(AT_FDCWD, "/proc/self/uid_map", map, sizeof map) != sizeof INITIAL_MAP - 1 ||
+        memcmp(map, INITIAL_MAP, sizeof INITIAL_MAP - 1) != 0)
+        return NULL;
+    return DEFAULT_ROOT;
+}
+
+bool box_can_log(const char *path)
+{
+    char folder[PATH_MAX];
+    char *slash;
+    int fd;
+
+    if (strncmp(path, "/dev/", 5) == 0 || strncmp(path, "/proc/", 6) == 0 || strchr(path, ':'))
+        return false;
+    fd = open(path, O_WRONLY | O_APPEND | O_NOFOLLOW | O_NOCTTY | O_NONBLOCK | O_CLOEXEC);
+    if (fd >= 0) {
+        close(fd);
+        return true;
+    }
+    if (errno != ENOENT)
+        return false;
+    memcpy(folder, path, strlen(path) + 1);
+    slash = strrchr(folder, '/');
+    if (!slash)
+        return access(".", W_OK | X_OK) == 0;
+    slash[slash == folder] = '\0';
+    return access(folder, W_OK | X_OK) == 0;
+}
+
+enum answer box_open(const struct words *words)
+{
+    const char *root = words->root ? words->root : default_root();
+
+    if (!root)
+        return UNKNOWN;
+    box.root = open(root, FOLDER);
+    if (box.root < 0)
+        return errno == ENOENT ? NO : UNKNOWN;
+    if (!box_is_private(box.root))
+        return UNKNOWN;
+    box.folder = openat(box.root, words->id, FOLDER);
+    if (box.folder < 0)
+        return errno == ENOENT ? NO : UNKNOWN;
+    return box_is_private(box.folder) ? YES : UNKNOWN;
+}
+
+// ---- What create has left. ----
+
+static bool is_same(const char *name, const struct fast_seen *seen)
+{
+    struct stat found;
+
+    return fstatat(box.folder, name, &found, AT_SYMLINK_NOFOLLOW) == 0 &&
+           found.st_ino == seen->inode && (uint64_t)found.st_size == seen->size &&
+           found.st_mtim.tv_sec * INT64_C(1000000000) + found.st_mtim.tv_nsec == seen->changed;
+}
+
+static bool is_this_boot(void)
+{
+    char id[FAST_BOOT_ID + 2];
+
+    return read_file(AT_FDCWD, "/proc/sys/kernel/random/boot_id", id, sizeof id) ==
+               FAST_BOOT_ID + 1 &&
+           memcmp(id, box.header.boot_id, FAST_BOOT_ID) == 0;
+}
+
+static const char *next_string(const char **at, const char *end)
+{
+    const char *found = *at;
+    const char *stop = memchr(found, '\0', (size_t)(end - found));
+
+    if (!stop)
+        return NULL;
+    *at = stop + 1;
+    return found;
+}
+
+static bool find_strings(const char *at, const char *end)
+{
+    if (!(box.before = next_string(&at, end)) || !(box.between = next_string(&at, end)) ||
+        !(box.behind = next_string(&at, end)) || !(box.frozen = next_string(&at, end)))
+        return false;
+    box.cgroups = at;
+    for (uint32_t i = 0; i < box.header.cgroups; i++)
+        if (!next_string(&at, end))
+            return false;
+    return at == end;
+}
+
+bool box_load(uint32_t verb)
+{
+    static char data[FAST_LIMIT + 1];
+    const size_t behind_crc = offsetof(struct fast_header, crc) + sizeof box.header.crc;
+    ssize_t length = read_file(box.folder, "fast", data, sizeof data);
+
+    if (length < (ssize_t)sizeof box.header)
+        return false;
+    memcpy(&box.header, data, sizeof box.header);
+    return memcmp(box.header.magic, FAST_MAGIC, sizeof box.header.magic) == 0 &&
+           box.header.version == FAST_VERSION && box.header.build == OPS_CHECKSUM &&
+           box.header.size == (size_t)length &&
+           box.header.crc ==
+               crc32((unsigned char *)data + behind_crc, (size_t)length - behind_crc) &&
+           (box.header.flags & verb) && box.header.pid > 0 && is_this_boot() &&
+           is_same("intent.json", &box.header.intent) && is_same("state.json", &box.header.state) &&
+           find_strings(data + sizeof box.header, data + length);
+}
+
+// ---- The init. ----
+
+enum answer box_lives(void)
+{
+    char path[sizeof "/proc//stat" + 10] = "/proc/";
+    char text[1024];
+    char *at, *end;
+    ssize_t length;
+
+    memcpy(box_decimal(path + strlen(path), (uint32_t)box.header.pid), "/stat", sizeof "/stat");
+    length = read_file(AT_FDCWD, path, text, sizeof text);
+    if (length < 0)
+        return errno == ENOENT || errno == ESRCH ? NO : UNKNOWN;
+    text[length] = '\0';
+    at = strrchr(text, ')'); // the name before it may hold anything
+    if (!at || at[1] != ' ' || at[2] == '\0')
+        return UNKNOWN;
+    if (strchr("ZXx", at[2]))
+        return NO;
+    at += 2; // field 3
+    for (int field = 3; field < 22; field++) {
+        at = strchr(at, ' ');
+        if (!at)
+            return UNKNOWN;
+        at++;
+    }
+    errno = 0;
+    return strtoull(at, &end, 10) == box.header.started && errno == 0 && *end == ' ' ? YES : NO;
+}
+
+enum answer box_is_frozen(void)
+{
+    char text[16];
+    ssize_t length;
+
+    if (!*box.frozen)
+        return NO;
+    length = read_file(AT_FDCWD, box.frozen, text, sizeof text);
+    if (length < 0)
+        return UNKNOWN;
+    text[length] = '\0';
+    if (box.header.flags & FAST_LEGACY)
+        return strcmp(text, "THAWED\n") == 0 ? NO : YES;
+    return strcmp(text, "0\n") == 0 ? NO : YES;
+}

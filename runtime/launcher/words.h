@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: Apache-2.0
+// The command lines that fast.c takes: the plainest of each verb.
+
+#ifndef PYRUN_WORDS_H
+#define PYRUN_WORDS_H
+
+#include <stdbool.h>
+
+enum verb { VERB_NONE, VERB_START, VERB_STATE, VERB_KILL, VERB_DELETE };
+
+struct words {
+    enum verb verb;
+    bool force;
+    int signal;
+    const char *root; // NULL: the default
+    const char *log;  // NULL: stderr
+    const char *id;
+};
+
+// False for whatever is not plainly right, or not plain.
+bool words_read(int argc, char **argv, struct words *out);
+
+// Whether Python would take this path as it is: nothing in it that it would normalize or refuse.
+bool words_plain_path(const char *path);
+
+#endif

@@ -1,0 +1,116 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Whole lives on cgroup v2: the unified hierarchy, mounted over /sys/fs/cgroup for one shell.
+
+Controllers stay with the v1 hierarchies of the host where it has any: no limits are tested here
+(test_cgroup_driver_v2.py does that, where the machine allows).
+"""
+
+from __future__ import annotations
+
+import json
+import shlex
+import uuid
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from life.bundles import Bundle, mount
+from life.runtimes import Runtime
+from needs import needs
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+pytestmark = [needs("root"), pytest.mark.pyrun_only("the shell around it knows pyrun's folders")]
+
+SETUP = (
+    "mount --make-rprivate / && umount -l -R /sys/fs/cgroup"
+    " && mount -t cgroup2 cgroup2 /sys/fs/cgroup\n"
+)
+
+
+@pytest.fixture
+def cgroup() -> str:
+    """A cgroup of the test's own, on the v2 tree."""
+    return f"/pyrun-unified-{uuid.uuid4().hex[:8]}"
+
+
+@pytest.fixture
+def in_v2(runtime: Runtime, bundle: Bundle, cgroup: str) -> Callable[[str], str]:
+    """Runs shell lines where only cgroup v2 is mounted; PYRUN is the runtime, BOX the cgroup."""
+    bundle.linux["cgroupsPath"] = f"{cgroup}/box"
+    bundle.namespaces("pid", "mount", "network", "ipc", "uts", "cgroup")
+
+    def run(lines: str) -> str:
+        bundle.save()
+        pyrun = shlex.join(runtime.command())
+        script = bundle.path / "unified.sh"
+        script.write_text(
+            f"set -u\n{SETUP}PYRUN={shlex.quote(pyrun)}\nBOX=/sys/fs/cgroup{cgroup}/box\n"
+            f"cd {shlex.quote(str(bundle.path))}\n{lines}\n"
+            f"$PYRUN delete --force box\n[ ! -e $BOX ] && echo GONE\nrmdir /sys/fs/cgroup{cgroup}\n"
+        )
+        output = bundle.path / "unified.out"
+        with output.open("wb") as file:
+            _shell(script, file.fileno())
+        return output.read_text()
+
+    return run
+
+
+def _shell(script: Path, output: int) -> None:
+    import subprocess
+
+    subprocess.run(
+        ["unshare", "-m", "sh", script],
+        stdin=subprocess.DEVNULL,
+        stdout=output,
+        stderr=output,
+        timeout=60,
+        check=False,
+    )
+
+
+def test_inside(in_v2: Callable[[str], str], bundle: Bundle) -> None:
+    """The init was born in its cgroup (CLONE_INTO_CGROUP), which is the root of its namespace."""
+    bundle.config["mounts"].append(mount("/sys/fs/cgroup", "cgroup", "ro"))
+    bundle.say("cat /proc/self/cgroup", "mounts", "ls /sys/fs/cgroup")
+    text = in_v2("$PYRUN run box")
+    assert "0::/\n" in text
+    assert "- cgroup2" in text
+    assert "cgroup.events" in text
+    assert text.endswith("GONE\n")
+
+
+def test_life(in_v2: Callable[[str], str], bundle: Bundle) -> None:
+    """The process is in the cgroup from the outside too; a frozen container is paused, and goes."""
+    bundle.say("sleep 60")
+    text = in_v2(
+        """$PYRUN create box </dev/null >/dev/null 2>&1; echo CREATE $?
+        $PYRUN state box; echo; $PYRUN start box; echo START $?
+        echo IN $(cat $BOX/cgroup.procs)
+        echo 1 > $BOX/cgroup.freeze; $PYRUN state box"""
+    )
+    assert "CREATE 0" in text
+    assert "START 0" in text
+    first, second = (
+        json.loads("{" + part.split("{")[1].split("}")[0] + "}") for part in text.split("START")
+    )
+    assert (first["status"], second["status"]) == ("created", "paused")
+    assert f"IN {first['pid']}\n" in text
+    assert text.endswith("GONE\n")
+
+
+def test_devices(in_v2: Callable[[str], str], bundle: Bundle) -> None:
+    """The filter is an eBPF program on v2: what no rule allows can't be opened."""
+    bundle.linux["devices"] = [
+        {"path": "/dev/kmsg", "type": "c", "major": 1, "minor": 11, "fileMode": 0o666},
+        {"path": "/dev/zero", "type": "c", "major": 1, "minor": 5, "fileMode": 0o666},
+    ]
+    bundle.linux["resources"] = {"devices": [{"allow": False, "access": "rwm"}]}
+    bundle.say("read /dev/zero", "read /dev/kmsg")
+    text = in_v2("$PYRUN run box")
+    zero, kmsg = (part.strip() for part in text.split("\036")[:2])
+    assert not zero.startswith("error")
+    assert kmsg == "error: EPERM"
