@@ -15,6 +15,7 @@ import contextlib
 import itertools
 import os
 import shutil
+import signal
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
@@ -28,6 +29,7 @@ from life.bundles import Bundle
 from life.runtimes import NAMES, Container, Runtime
 
 PAYLOAD = Path(__file__).parent.parent / "payload"
+LIMIT = 120  # seconds
 _numbers = itertools.count()
 
 
@@ -57,7 +59,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if chosen == "all" or (not chosen and node.get_closest_marker("with_peers")):
         names = NAMES
     if node.get_closest_marker("pyrun_only"):
-        names = tuple(name for name in names if name == "pyrun")
+        names = ("pyrun",)
     parameters = [
         pytest.param(name, False, id=name, marks=[] if name == "pyrun" else [needs.needs(name)])
         for name in names
@@ -105,6 +107,20 @@ def subreaper() -> Iterator[None]:
         yield
         leftovers.remove_parents()
     leftovers.become_subreaper(yes=False)
+
+
+def _too_long(_number: int, _frame: object) -> None:
+    raise TimeoutError(f"a test took longer than {LIMIT} seconds")
+
+
+@pytest.fixture(autouse=True)
+def time_limit() -> Iterator[None]:
+    """Of every test here, whatever it waits for."""
+    before = signal.signal(signal.SIGALRM, _too_long)
+    signal.alarm(LIMIT)
+    yield
+    signal.alarm(0)
+    signal.signal(signal.SIGALRM, before)
 
 
 @pytest.fixture
@@ -182,8 +198,12 @@ def bundle(container: Container) -> Bundle:
     return container.bundle
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What all of these tests need, and what a peer does not do."""
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """What all of these tests need, and what a peer does not do or nobody asked for."""
+    if _chosen(config) in {"runc", "crun"}:
+        ours = [item for item in items if item.get_closest_marker("pyrun_only")]
+        config.hook.pytest_deselected(items=ours)
+        items[:] = [item for item in items if item not in ours]
     for item in items:
         if "runtime_name" not in getattr(item, "fixturenames", ()):
             continue

@@ -71,6 +71,7 @@ def test_starts_at_once(container: Container) -> None:
     assert container.status() == "running"
 
 
+@pytest.mark.pyrun_only("the peers have no lock")
 def test_deletes_at_once(container: Container) -> None:
     container.started("sleep 100")
     processes = [container.runtime.popen("delete", "--force", container.id) for _ in range(8)]

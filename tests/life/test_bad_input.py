@@ -147,6 +147,7 @@ def test_missing_config(container: Container, bundle: Bundle) -> None:
     assert "config.json" in result.err
 
 
+@pytest.mark.pyrun_only("the text")
 def test_config_that_is_a_folder_or_a_fifo(container: Container, bundle: Bundle) -> None:
     (bundle.path / "config.json").mkdir()
     result = container.runtime("run", "--bundle", bundle.path, container.id)
@@ -227,12 +228,14 @@ def test_log_says_what_stderr_says(runtime: Runtime, leaves_nothing: None, tmp_p
     assert re.fullmatch(r'time="[^"]+" level=error msg="[^"]+"\n', (tmp_path / "text").read_text())
 
 
+@pytest.mark.pyrun_only("the peers make the file first")
 def test_success_leaves_no_log(container: Container, bundle: Bundle) -> None:
     log = bundle.path / "log.json"
     container.created("print x", options=["--log", log, "--log-format", "json"])
     assert not log.exists()
 
 
+@pytest.mark.pyrun_only("its records")
 def test_debug_log(container: Container, bundle: Bundle) -> None:
     log = bundle.path / "log.json"
     container.created("print x", options=["--debug", "--log", log, "--log-format", "json"])

@@ -342,6 +342,7 @@ def test_program_that_is_not_there(
     assert container.delete().code != 0, "it is still there"
 
 
+@pytest.mark.pyrun_only("the text")
 def test_program_of_another_machine(container: Container, bundle: Bundle) -> None:
     bundle.file("/bin/odd", "\x7fELF nothing", 0o755)
     bundle.process["args"] = ["/bin/odd"]
@@ -356,6 +357,7 @@ def test_program_of_another_machine(container: Container, bundle: Bundle) -> Non
     assert "interpreter" in result.err
 
 
+@pytest.mark.pyrun_only("start of the peers does not see it")
 def test_start_says_why_the_program_did_not_run(container: Container, bundle: Bundle) -> None:
     bundle.file("/bin/odd", "\x7fELF nothing", 0o755)
     bundle.process["args"] = ["/bin/odd"]

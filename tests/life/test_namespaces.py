@@ -176,6 +176,7 @@ def test_user_namespace_binds_what_its_root_may_not_reach(
     assert container.ask("cat /data/file") == ["text"]
 
 
+@differs(runc="1.1 wants the maps too")
 def test_joined_user_namespace(
     make_container: Callable[[], Container],
 ) -> None:
@@ -218,11 +219,13 @@ def test_time_namespace(container: Container, bundle: Bundle) -> None:
     assert of(ns)["time"] != ours()["time"]
 
 
+@differs(crun="1.8 has no time namespaces", runc="1.1 has no time namespaces")
 def test_time_namespace_without_offsets(container: Container, bundle: Bundle) -> None:
     bundle.linux["namespaces"].append({"type": "time"})
     assert of(container.ask("ns")[0])["time"] != ours()["time"]
 
 
+@differs(crun="1.8 has no time namespaces", runc="1.1 has no time namespaces")
 def test_time_and_user_namespace(container: Container, bundle: Bundle) -> None:
     bundle.map_ids()
     bundle.linux["namespaces"].append({"type": "time"})
@@ -237,7 +240,7 @@ def test_names(container: Container, bundle: Bundle) -> None:
     assert os.uname().nodename != "here"
 
 
-@differs(runc="1.1 knows no domainname", crun="1.8 knows no domainname")
+@differs(runc="1.1 knows no domainname")
 def test_domainname(container: Container, bundle: Bundle) -> None:
     bundle.config["domainname"] = "there"
     assert container.ask("domainname") == ["there"]
@@ -288,6 +291,7 @@ def test_sysctl_that_no_namespace_has(container: Container, bundle: Bundle) -> N
     assert "vm.swappiness" in result.err
 
 
+@pytest.mark.pyrun_only("the text")
 def test_path_that_is_no_namespace(container: Container, bundle: Bundle, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     for path in ("/nowhere", str(tmp_path / "file"), "/proc/self/ns/uts"):

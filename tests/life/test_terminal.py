@@ -124,6 +124,7 @@ def test_window_size(container: Container, terminal: Bundle) -> None:
         assert shown.end() == 0
 
 
+@pytest.mark.pyrun_only("the peers want a terminal of their own for run")
 def test_console_size(container: Container, terminal: Bundle) -> None:
     """Where nobody has a terminal to take it from."""
     terminal.process["consoleSize"] = {"height": 21, "width": 77}
@@ -157,6 +158,7 @@ def test_typing(container: Container, terminal: Bundle) -> None:
         assert shown.end() == 0
 
 
+@pytest.mark.pyrun_only("crun 1.8 may be killed by the end of its terminal, and leave its folder")
 def test_much_output(container: Container, terminal: Bundle) -> None:
     """None is lost at the end, with a terminal."""
     terminal.file("/etc/long", "x" * 79 + "\n" * 1 + ("y" * 79 + "\n") * 3000 + "the end\n")
@@ -266,6 +268,7 @@ def test_signals_are_passed_on(container: Container, name: str) -> None:
     assert process.wait(10) == 0
 
 
+@pytest.mark.pyrun_only("runc copies the streams itself")
 def test_stopped_and_continued(container: Container) -> None:
     """Job control of a shell: the runtime may be stopped without a word to the container."""
     container.bundle.say("echo")
