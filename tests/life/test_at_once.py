@@ -46,6 +46,7 @@ def test_fifty_at_once(runtime: Runtime, make_container: Callable[[], Container]
     assert [path for path in runtime.root.iterdir() if not path.name.startswith(".")] == []
 
 
+@pytest.mark.pyrun_only("more than one may win with the peers")
 @pytest.mark.parametrize("round_number", range(3))
 def test_creates_of_one_id_at_once(container: Container, round_number: int) -> None:
     """Exactly one wins, and its container is whole."""

@@ -111,7 +111,7 @@ def test_terminal_is_the_containers_own(container: Container, terminal: Bundle) 
     assert "1 0 1 1 1" in text, "it leads its session, and has the terminal's foreground"
 
 
-@differs(crun="1.8 sets the size when the program runs already")
+@pytest.mark.pyrun_only("the peers may set it when the program runs already")
 def test_window_size(container: Container, terminal: Bundle) -> None:
     terminal.say("winsize", "trap")
     with screen(container, 33, 111) as shown:
