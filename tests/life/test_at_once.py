@@ -62,6 +62,7 @@ def test_creates_of_one_id_at_once(container: Container, round_number: int) -> N
     assert container.delete("--force").code == 0
 
 
+@pytest.mark.pyrun_only("runc 1.1 may hang in the losers")
 def test_starts_at_once(container: Container) -> None:
     container.created("sleep 100")
     processes = [

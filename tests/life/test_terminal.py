@@ -262,7 +262,9 @@ def test_signals_are_passed_on(container: Container, name: str) -> None:
     with process.stdout:
         assert process.stdout.readline() == b"ready\n"
         process.send_signal(getattr(signal, f"SIG{name}"))
-        assert process.stdout.readline() == f"{name}\n".encode()
+        # runc passes on what its own scheduler sends to itself
+        heard = next(line for line in process.stdout if line != b"URG\n")
+        assert heard == f"{name}\n".encode()
         if name != "TERM":
             process.send_signal(signal.SIGTERM)
     assert process.wait(10) == 0
