@@ -46,6 +46,7 @@ def test_fifty_at_once(runtime: Runtime, make_container: Callable[[], Container]
     assert [path for path in runtime.root.iterdir() if not path.name.startswith(".")] == []
 
 
+@pytest.mark.pyrun_only("more than one may win with the peers")
 @pytest.mark.parametrize("round_number", range(3))
 def test_creates_of_one_id_at_once(container: Container, round_number: int) -> None:
     """Exactly one wins, and its container is whole."""
@@ -61,6 +62,7 @@ def test_creates_of_one_id_at_once(container: Container, round_number: int) -> N
     assert container.delete("--force").code == 0
 
 
+@pytest.mark.pyrun_only("runc 1.1 may hang in the losers")
 def test_starts_at_once(container: Container) -> None:
     container.created("sleep 100")
     processes = [
