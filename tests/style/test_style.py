@@ -24,7 +24,7 @@ NEEDS_LICENCE = {".py", ".pyi", ".c", ".h", ".toml", ".build", ".test"}
 
 # Nothing of the machine that a file was written on, and no registry: a mirror is the user's choice.
 FOREIGN = re.compile(
-    r"/(home|Users)/[a-z]\w*/\w|/work/(ma[i]n|wt|shared|notes)|"
+    r"/(home|Users)/[a-z]\w*/\w|"
     r"(pypi\.org|pythonhosted\.org|deb\.debian\.org|registry\.npmjs\.org)"
 )
 
