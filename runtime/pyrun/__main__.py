@@ -63,6 +63,8 @@ def finish(argv: list[str]) -> NoReturn:
 
 def _run(verb: str, opts: Options) -> int:
     log.open_log(opts)
+    if verb in ("create", "run"):
+        _slow("pyrun.cgroup.grace").begin()  # before the many modules of these two are loaded
     return int(_slow(f"pyrun.commands.{verb}").run(opts))
 
 
