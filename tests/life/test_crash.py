@@ -9,6 +9,7 @@ import os
 import re
 import signal
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -242,17 +243,21 @@ def test_pid_that_another_process_has(container: Container) -> None:
     """A pid is not believed without the time at which its process started."""
     container.created("sleep 100")
     path = container.runtime.root / container.id / "state.json"
+    time.sleep(0.05)  # start times are told to the hundredth of a second
     stranger = subprocess.Popen(["sleep", "100"])
-    text = path.read_text().replace(str(container.pid), str(stranger.pid))
-    os.kill(container.pid, signal.SIGKILL)
-    container.wait()
-    path.write_text(text)
-    assert container.status() == "stopped"
-    assert container.kill().code == 1
-    assert container.delete("--force").code == 0
-    assert stranger.poll() is None
-    stranger.kill()
-    stranger.wait()
+    try:
+        text = path.read_text().replace(f":{container.pid},", f":{stranger.pid},")
+        assert f":{stranger.pid}," in text
+        os.kill(container.pid, signal.SIGKILL)
+        container.wait()
+        path.write_text(text)
+        assert container.status() == "stopped"
+        assert container.kill().code == 1
+        assert container.delete("--force").code == 0
+        assert stranger.poll() is None
+    finally:
+        stranger.kill()
+        stranger.wait()
 
 
 @pytest.mark.parametrize("free", [0, 1, 2])
