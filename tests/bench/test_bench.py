@@ -37,7 +37,10 @@ def test_two_rounds(pyrun: Path, tmp_path: Path) -> None:
         check(results, peer)
     for verb in jobs.VERBS:
         assert f"\n{verb} " in done.stdout
-        assert results["times"]["floor"][verb]["median"] > 0
+    # (What needs no Python is as quick as the floor, give or take.)
+    for verb in ("create", "run", "lifecycle"):
+        floor = results["times"]["floor"][verb]["median"]
+        assert 0 < floor < results["times"]["pyrun"][verb]["median"]
     # Their own peaks, not that of the Python that measures them.
     assert results["memory"]["floor"]["run"] < results["memory"]["pyrun"]["run"]
     assert results["memory"]["pyrun"]["init private"] > 0
