@@ -38,6 +38,7 @@ INIT = (
     namespaces.unshare_late,  # as that root, and in the cgroup where the runtime has put us
     namespaces.keyring,
     namespaces.loopback,
+    namespaces.net_devices,  # before sysctl, which may set parameters of each device
     uts.set_names,
     sysctl.write,  # before masks: with one on /proc, a user namespace gets no other procfs
     rootfs.prepare,  # before mounts: nothing of them may reach the host

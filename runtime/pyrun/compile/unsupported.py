@@ -14,7 +14,7 @@ PROCESS = (
     "ioPriority",
     "execCPUAffinity",
 )
-LINUX = ("mountLabel", "personality", "netDevices", "memoryPolicy", "intelRdt")
+LINUX = ("mountLabel", "personality", "memoryPolicy", "intelRdt")
 MOUNT = ("uidMappings", "gidMappings")
 
 

@@ -75,7 +75,6 @@ def test_what_is_refused() -> None:
         "/process/execCPUAffinity",
         "/linux/mountLabel",
         "/linux/personality",
-        "/linux/netDevices",
         "/linux/memoryPolicy",
         "/linux/intelRdt",
         "/mounts/1/uidMappings",
