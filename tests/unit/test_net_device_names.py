@@ -7,7 +7,12 @@ import pytest
 
 from pyrun.compile.net_device_names import inside, problem
 
-NAME, LONG, BAD, PERCENT = "must be the name", "longer than 15", "spaces, / or :", "must not contain %"
+NAME, LONG, BAD, PERCENT = (
+    "must be the name",
+    "longer than 15",
+    "spaces, / or :",
+    "must not contain %",
+)
 NAMES = [
     # name, why it is none, why it is none that a device could get
     ("eth0", "", ""),
@@ -26,8 +31,8 @@ NAMES = [
     ("a\u00a0", BAD, BAD),
     ("eth%d", PERCENT, ""),
     ("%d", PERCENT, ""),
-    ("a" * 14 + "%d", LONG, ""),
-    ("a" * 15 + "%d", LONG, LONG),
+    ("a" * 13 + "%d", PERCENT, ""),
+    ("a" * 14 + "%d", LONG, LONG),
     ("eth%d0", PERCENT, PERCENT),
     ("eth%d%d", PERCENT, PERCENT),
     ("eth%s", PERCENT, PERCENT),

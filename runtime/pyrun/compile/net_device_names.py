@@ -10,8 +10,8 @@ TEMPLATE = "%d"
 
 def problem(name: str, *, template: bool = False) -> str:
     """Why this is no name of a network device, "" if it is one; `template`: it may end in `%d`."""
-    if template:
-        name = name.removesuffix(TEMPLATE) + "0" * name.endswith(TEMPLATE)
+    if template and name.endswith(TEMPLATE):
+        name = name.removesuffix(TEMPLATE) + "00"  # as long, for it has to fit as it is
     if name in ("", ".", ".."):
         return "must be the name of a network device"
     if len(name.encode()) > LONGEST:

@@ -132,6 +132,7 @@ EVERY_RULE = whole(
         gidMappings=ONE_ID,
         timeOffsets={"boottime": {"secs": 1}},
         devices=[{"type": "p", "path": "/dev/pipe"}],
+        netDevices={"eth0": {}},
     ),
     {"hostname": "box", "domainname": "d", "hooks": FULL["hooks"]},
     process(terminal=True, consoleSize={"height": 1, "width": 1}, noNewPrivileges=True),
