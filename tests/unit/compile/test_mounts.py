@@ -68,6 +68,14 @@ BINDS = [
         mounts[0].options: mount_setattr(tree, 0, 0, MOUNT_ATTR_RDONLY, 0)
         {place("/m")}""",
     ),
+    # The recursive ones last: they are about the mount itself too.
+    (
+        bind("/m", "/src", "rbind", "rro", "nodev", "rnosuid", "rsuid"),
+        f"""{CLONE}
+        mounts[0].options: mount_setattr(tree, 0, MOUNT_ATTR_NODEV, 0, 0)
+        mounts[0].options: mount_setattr(tree, AT_RECURSIVE, MOUNT_ATTR_RDONLY, MOUNT_ATTR_NOSUID, 0)
+        {place("/m")}""",
+    ),
     # The option makes it a bind mount, whatever the type says.
     ({**bind("/m"), "type": "proc"}, f"{CLONE}\n{place('/m', resolve='RESOLVE_NO_SYMLINKS')}"),
     # At "/" it becomes the root for all that follows.
