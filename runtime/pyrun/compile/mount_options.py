@@ -62,9 +62,9 @@ PROPAGATION = {
 }
 # flags of a file system that fsconfig(2) takes by their names, as it takes data
 FLAGS = ("sync", "dirsync", "mand", "lazytime")
-# those that are the default, or mean nothing on a new one. A file system that can count its changes
-# (iversion) does so unasked: ext4 since 6.1, the others always. The last three are crun's: what they
-# ask for is the file system's, and can't differ from mount to mount.
+# those that are the default, or mean nothing on a new one. A file system that can count its
+# changes (iversion) does so unasked: ext4 since 6.1, the others always. The last three are crun's:
+# what they ask for is the file system's, and can't differ from mount to mount.
 DEFAULTS = (
     "async", "nomand", "silent", "loud", "nolazytime", "iversion", "noiversion",
     "rsync", "rdirsync", "rmand",
