@@ -18,7 +18,6 @@ differs = pytest.mark.differs
 pyrun_only = pytest.mark.pyrun_only
 
 
-
 def allow_real_time(container: Container) -> None:
     """With cgroup v1 a cgroup may have no real-time processes until it gets a share of its parent's
     time; only the uppermost one has any."""
@@ -116,9 +115,7 @@ def test_personality(container: Container, bundle: Bundle) -> None:
         ({"mode": "MPOL_LOCAL"}, "4 -"),
     ],
 )
-def test_memory_policy(
-    container: Container, bundle: Bundle, policy: Config, expected: str
-) -> None:
+def test_memory_policy(container: Container, bundle: Bundle, policy: Config, expected: str) -> None:
     bundle.linux["memoryPolicy"] = policy
     found = container.ask("mempolicy")[0]
     if found == "error: ENOSYS":

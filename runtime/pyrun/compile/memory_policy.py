@@ -9,7 +9,11 @@ from pyrun.errors import Error
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Literal, TypeAlias
+
     from pyrun.types import Config, Facts, Problem, Steps
+
+    ByteOrder: TypeAlias = Literal["little", "big"]
 
 POINTER = "/linux/memoryPolicy"
 WORD = 64  # bits; the kernel reads whole words
@@ -78,10 +82,9 @@ def apply(config: Config, facts: Facts) -> Steps:
     yield POINTER, ops.set_mempolicy(mode, _mask(nodes, facts["byteorder"]))
 
 
-def _mask(nodes: list[int], byteorder: str) -> bytes:
+def _mask(nodes: list[int], byteorder: ByteOrder) -> bytes:
     """A bit each, in words of the machine's order; nothing for no nodes."""
     words = [0] * (nodes[-1] // WORD + 1) if nodes else []
     for node in nodes:
         words[node // WORD] |= 1 << node % WORD
-    order = "little" if byteorder == "little" else "big"
-    return b"".join(word.to_bytes(WORD // 8, order) for word in words)
+    return b"".join(word.to_bytes(WORD // 8, byteorder) for word in words)
