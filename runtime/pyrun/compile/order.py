@@ -64,6 +64,10 @@ INIT = (
     process.find_home,
     hooks.prepare_start,
     rlimits.limit,  # after the last descriptor; as root, for raising takes CAP_SYS_RESOURCE
+    process.affinity,  # in the container's cgroup
+    process.memory_policy,  # likewise: nodes are those of its cpuset
+    process.personality,
+    process.scheduling,  # takes CAP_SYS_NICE; late, for it may slow down what follows
     capabilities.limit,  # needs CAP_SETPCAP
     process.become_user,
     capabilities.apply,
