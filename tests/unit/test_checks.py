@@ -10,6 +10,7 @@ from pyrun.compile import checks, checks_linux, checks_mounts
 from pyrun.errors import ConfigError
 from unit import configs
 from unit.configs import isolated, with_
+from unit.test_checks_scheduling import REFUSED as SCHEDULING
 
 PID = {"type": "pid"}
 USER = {"type": "user"}
@@ -333,4 +334,4 @@ def test_every_rule_is_listed_and_refuses_something() -> None:
     }
     assert written == set(checks.CHECKS)
     for one in checks.CHECKS:
-        assert any(list(one(config)) for config, _, _ in REFUSED)
+        assert any(list(one(config)) for config, _, _ in [*REFUSED, *SCHEDULING])

@@ -174,6 +174,15 @@ def personality_flags(config: Config) -> Iterator[Problem]:
         yield "/linux/personality/flags", "no flag is defined"
 
 
+def memory_policy(config: Config) -> Iterator[Problem]:
+    """Rare, so its rules are loaded with it."""
+    policy = config.get("linux", {}).get("memoryPolicy")
+    if policy is not None:
+        from pyrun.compile import memory_policy as rules
+
+        yield from rules.problems(policy)
+
+
 def _page_size(text: str) -> bool:
     number = text[:-2]
     return (
@@ -196,4 +205,5 @@ CHECKS = (
     device_access,
     intel_rdt,
     personality_flags,
+    memory_policy,
 )
