@@ -50,6 +50,7 @@ class Creation:
         try:
             self._write_intent()
             self._make_cgroup()
+            self._make_rdt_groups()
             child = self._spawn()
             launch.serve(child, self._answers(), sync.READY, self.prepared.steps, self.config)
             self._ready(child)
@@ -66,6 +67,34 @@ class Creation:
         driver.create(record, self._resources())
         if record != planned:
             self.container.write_intent()
+
+    def _plan_rdt_groups(self) -> Config:
+        """For the few containers that have them: what the intent says of them."""
+        rdt = (self.config.get("linux") or {}).get("intelRdt")
+        if rdt is None:
+            return {}
+        from pyrun import intel_rdt
+
+        root = intel_rdt.host_mount_point()
+        return {"intel_rdt": intel_rdt.plan(rdt, self.container.id, root)}
+
+    def _make_rdt_groups(self) -> None:
+        record = self.container.intent.get("intel_rdt")
+        if record is None:
+            return
+        from pyrun import intel_rdt
+
+        try:
+            intel_rdt.create(record, self.config["linux"]["intelRdt"])
+        finally:
+            self.container.write_intent()  # a directory may have turned out not to be ours
+
+    def _join_rdt_groups(self, child: Child) -> None:
+        record = self.container.intent.get("intel_rdt")
+        if record is not None:
+            from pyrun import intel_rdt
+
+            intel_rdt.join(record, child.pid)
 
     def undo(self) -> None:
         """As if it had not been; also after a `run` that could not start its program."""
@@ -90,6 +119,7 @@ class Creation:
         hooks = self.config.get("hooks") or {}
         namespaces = (self.config.get("linux") or {}).get("namespaces") or []
         driver.check(self.prepared.cgroup)
+        groups = self._plan_rdt_groups()
         self.container.intent = {
             "ociVersion": SPEC_VERSION,
             "id": self.container.id,
@@ -102,6 +132,7 @@ class Creation:
             "hooks": {kind: hooks[kind] for kind in ("poststart", "poststop") if hooks.get(kind)},
             "own_pids": any(e["type"] == "pid" and not e.get("path") for e in namespaces),
             "umask": self.opts.get("umask", 0o022),
+            **groups,
         }
         self.container.write_intent()
 
@@ -254,6 +285,7 @@ class Creation:
     def _ready(self, child: Child) -> None:
         """All that a caller of `create` may rely on when it returns 0, then the word to go on."""
         self._limit(child)
+        self._join_rdt_groups(child)
         record = self.container.state
         record["phase"] = init.CREATED
         record["hooks_begun"] = True

@@ -68,8 +68,10 @@ def _ordinary(container: Container) -> int:
     found = DESCRIBE
     if not intent["hooks"].get("poststart"):
         found |= START
-    # What another manager than cgroupfs has made is not removed by rmdir(2) alone.
-    if not intent["hooks"].get("poststop") and intent["cgroup"]["manager"] != "systemd":
+    # What another manager than cgroupfs has made is not removed by rmdir(2) alone; and groups of
+    # resctrl are no cgroups.
+    systemd = intent["cgroup"]["manager"] == "systemd"
+    if not intent["hooks"].get("poststop") and not systemd and "intel_rdt" not in intent:
         found |= DELETE
     if intent["own_pids"]:
         found |= KILL

@@ -11,7 +11,7 @@ PROCESS = (
     "apparmorProfile",
     "selinuxLabel",
 )
-LINUX = ("mountLabel", "intelRdt")
+LINUX = ("mountLabel",)
 MOUNT = ("uidMappings", "gidMappings")
 
 

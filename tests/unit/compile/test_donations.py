@@ -71,7 +71,6 @@ def test_what_is_refused() -> None:
         "/process/apparmorProfile",
         "/process/selinuxLabel",
         "/linux/mountLabel",
-        "/linux/intelRdt",
         "/mounts/1/uidMappings",
         "/mounts/1/gidMappings",
     }
