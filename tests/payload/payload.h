@@ -55,6 +55,7 @@ void show_link(const char *path);
     VERB("trap", trap)                                                                             \
     VERB("echo", echo)                                                                             \
     VERB("network", network)                                                                       \
+    VERB("interface", interface)                                                                   \
     VERB("clock", clock)                                                                           \
     VERB("burn", burn)                                                                             \
     VERB("hook", hook)                                                                             \

@@ -154,6 +154,29 @@ def device_access(config: Config) -> Iterator[Problem]:
             )
 
 
+def net_devices(config: Config) -> Iterator[Problem]:
+    """They move into a namespace of the container's, each to a name of its own."""
+    devices = config.get("linux", {}).get("netDevices")
+    if not devices:
+        return
+    from pyrun.compile.net_device_names import TEMPLATE, inside, problem
+
+    if "network" not in listed(config):
+        yield "/linux/netDevices", "needs a network namespace in linux.namespaces"
+    taken = set()
+    for host, device in devices.items():
+        at = f"/linux/netDevices{step(host)}"
+        if text := problem(host):
+            yield at, f"{shown(host)} {text}"
+        name = inside(host, device)
+        if name != host and (text := problem(name, template=True)):
+            yield f"{at}/name", f"{shown(name)} {text}"
+        elif name in taken:
+            yield at, f"two devices would be called {shown(name)} in the container"
+        if not name.endswith(TEMPLATE):
+            taken.add(name)
+
+
 def intel_rdt(config: Config) -> Iterator[Problem]:
     rdt = config.get("linux", {}).get("intelRdt", {})
     name = rdt.get("closID", "")
@@ -203,6 +226,7 @@ CHECKS = (
     seccomp,
     cgroup_names,
     device_access,
+    net_devices,
     intel_rdt,
     personality_flags,
     memory_policy,

@@ -39,6 +39,7 @@ INIT = (
     namespaces.unshare_late,  # as that root, and in the cgroup where the runtime has put us
     namespaces.keyring,
     namespaces.loopback,
+    namespaces.net_devices,  # before sysctl, which may set parameters of each device
     uts.set_names,
     process.prepare_labels,  # before masks, as the next; and while the pid namespace is at hand
     sysctl.write,  # before masks: with one on /proc, a user namespace gets no other procfs

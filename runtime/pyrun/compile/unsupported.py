@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from pyrun.types import Config, Problem
 
 PROCESS: tuple[str, ...] = ()
-LINUX = ("netDevices", "intelRdt")
+LINUX = ("intelRdt",)
 MOUNT = ("uidMappings", "gidMappings")
 
 

@@ -132,6 +132,7 @@ EVERY_RULE = whole(
         gidMappings=ONE_ID,
         timeOffsets={"boottime": {"secs": 1}},
         devices=[{"type": "p", "path": "/dev/pipe"}],
+        netDevices={"eth0": {}},
         personality={"domain": "LINUX32"},
         memoryPolicy={"mode": "MPOL_LOCAL"},
         mountLabel="a:b:c:s0",
