@@ -244,6 +244,12 @@ REFUSED: list[tuple[dict[str, object], str, str]] = [
     (resource_device(access=""), "/linux/resources/devices/0/access", "made of r, w and m"),
     (resource_device(), "/linux/resources/devices/0/access", "made of r, w and m"),
     (resource_device(access="rx"), "/linux/resources/devices/0/access", "made of r, w and m"),
+    # compile/test_layers.py has the table of these
+    (
+        with_("annotations", {"org.pyrun.rootfs.overlay": ""}, isolated()),
+        "/annotations/org.pyrun.rootfs.overlay",
+        "names no layer",
+    ),
     # others; test_sysctl_names.py has the table of names
     (isolated(sysctl={"kernel.core_pattern": "x"}), "/linux/sysctl/kernel.core_pattern", "host"),
     (isolated(intelRdt={"closID": "../x"}), "/linux/intelRdt/closID", "one directory"),
