@@ -68,10 +68,10 @@ def _ordinary(container: Container) -> int:
     found = DESCRIBE
     if not intent["hooks"].get("poststart"):
         found |= START
-    # What another manager than cgroupfs has made is not removed by rmdir(2) alone; and groups of
-    # resctrl are no cgroups.
-    systemd = intent["cgroup"]["manager"] == "systemd"
-    if not intent["hooks"].get("poststop") and not systemd and "intel_rdt" not in intent:
+    # What another manager than cgroupfs has made is not removed by rmdir(2) alone.
+    # Nor is what the container wrote into a layer of its own; and resctrl's groups are no cgroups.
+    by_python = intent["hooks"].get("poststop") or intent["cgroup"]["manager"] == "systemd"
+    if not (by_python or intent.get("layers") or "intel_rdt" in intent):
         found |= DELETE
     if intent["own_pids"]:
         found |= KILL
