@@ -10,8 +10,9 @@ RUNTIME_HOOKS = 4  # mounted, before pivot_root: run prestart and createRuntime
 CREATE_STATE = 5  # a file with the state (creating) for createContainer hooks
 START_STATE = 6  # a file with the state (created) for startContainer hooks
 HOOK_OUTPUT = 7  # a file for what they print
-READY = 8  # all is done but what `start` starts
-START = 9  # the runtime that created us also starts us (`run`)
+LISTENER = 8  # the filter is loaded: fetch its listener, which a seccomp agent waits for
+READY = 9  # all is done but what `start` starts
+START = 10  # the runtime that created us also starts us (`run`)
 
 NAMES = {
     ID_MAPS: "the id maps",
@@ -21,6 +22,7 @@ NAMES = {
     CREATE_STATE: "the state for hooks",
     START_STATE: "the state for hooks",
     HOOK_OUTPUT: "a file for hooks' output",
+    LISTENER: "the seccomp listener",
     READY: "ready",
     START: "start",
 }
