@@ -10,9 +10,11 @@ RUNTIME_HOOKS = 4  # mounted, before pivot_root: run prestart and createRuntime
 CREATE_STATE = 5  # a file with the state (creating) for createContainer hooks
 START_STATE = 6  # a file with the state (created) for startContainer hooks
 HOOK_OUTPUT = 7  # a file for what they print
-LISTENER = 8  # the filter is loaded: fetch its listener, which a seccomp agent waits for
-READY = 9  # all is done but what `start` starts
-START = 10  # the runtime that created us also starts us (`run`)
+READY = 8  # all is done but what `start` starts
+START = 9  # the runtime that created us also starts us (`run`)
+NET_DEVICES = 10  # we are in the network namespace: move devices of the host into it
+LAYERS = 11  # here is the overlay that is to be the root
+LISTENER = 12  # the filter is loaded: fetch its listener, which a seccomp agent waits for
 
 NAMES = {
     ID_MAPS: "the id maps",
@@ -22,7 +24,9 @@ NAMES = {
     CREATE_STATE: "the state for hooks",
     START_STATE: "the state for hooks",
     HOOK_OUTPUT: "a file for hooks' output",
-    LISTENER: "the seccomp listener",
     READY: "ready",
     START: "start",
+    NET_DEVICES: "the network devices",
+    LAYERS: "the root made of layers",
+    LISTENER: "the seccomp listener",
 }

@@ -182,6 +182,16 @@ static int pyrun_pidfd_getfd(int pidfd, int number)
     return fd < 0 ? -errno : (int)fd;
 }
 
+static int pyrun_unshare(int flags)
+{
+    return unshare(flags) < 0 ? -errno : 0;
+}
+
+static int pyrun_setns(int fd, int kind)
+{
+    return setns(fd, kind) < 0 ? -errno : 0;
+}
+
 static int pyrun_prlimit(int pid, int resource, uint64_t soft, uint64_t hard)
 {
     struct rlimit64 limit = {soft, hard};
