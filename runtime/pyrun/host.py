@@ -45,6 +45,7 @@ def gather(config: Config, opts: Options, bundle: str, fifo: bool) -> Facts:
         "preserve_fds": preserve,
         "fifo": fifo,
         "extra_env": listen,
+        "notify": False,
         "own_namespaces": own_namespaces(config),
         "sources": sources(config, bundle),
         "device_sources": devices.sources(config),

@@ -9,6 +9,7 @@
         exec.fifo           `start` writes one byte here; it has a reader while the init waits
         result.fifo         the init reports here why it could not become the user's program
         hooks.log           what hooks in the container printed
+        notify/             mounted in a container that tells when it is ready (notify.py)
 
 Files are replaced whole (temporary name, rename). A pid is believed only with the start time and
 boot that were recorded with it.
@@ -213,6 +214,10 @@ class Container:
             raise from_os(error, f"lock {self.path}") from None
         return True
 
+    def unlock(self) -> None:
+        """Give the container's lock back, before what may take long and changes nothing."""
+        fcntl.flock(self.fd, fcntl.LOCK_UN)
+
     def gone(self) -> bool:
         """Whether somebody removed the folder between our opening and locking it."""
         return os.fstat(self.fd).st_nlink == 0
@@ -225,6 +230,8 @@ class Container:
                 os.unlink(name, dir_fd=self.fd)
             except FileNotFoundError:
                 continue
+            except IsADirectoryError:
+                self._remove_folder(name)
             except OSError as error:
                 raise from_os(error, f"remove {self.path}/{name}") from None
         try:
@@ -233,6 +240,19 @@ class Container:
             return
         except OSError as error:
             raise from_os(error, f"remove {self.path}") from None
+
+    def _remove_folder(self, name: str) -> None:
+        """With whatever a container that could write there has put into it, by descriptors."""
+        try:
+            for _, folders, files, fd in os.fwalk(name, topdown=False, dir_fd=self.fd):
+                for each in folders + files:
+                    try:
+                        os.unlink(each, dir_fd=fd)  # a link to a folder is among the folders
+                    except IsADirectoryError:
+                        os.rmdir(each, dir_fd=fd)
+            os.rmdir(name, dir_fd=self.fd)
+        except OSError as error:
+            raise from_os(error, f"remove {self.path}/{name}") from None
 
 
 def claim(opts: Options, container_id: str) -> Container:

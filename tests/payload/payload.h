@@ -58,6 +58,9 @@ void show_link(const char *path);
     VERB("clock", clock)                                                                           \
     VERB("burn", burn)                                                                             \
     VERB("hook", hook)                                                                             \
+    VERB("notify", notify)                                                                         \
+    VERB("barrier", barrier)                                                                       \
+    VERB("orphan", orphan)                                                                         \
     VERB("signals", signals)
 
 #define VERB(name, function) void do_##function(void);
