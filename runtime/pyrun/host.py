@@ -52,6 +52,7 @@ def gather(config: Config, opts: Options, bundle: str, fifo: bool) -> Facts:
         # mknod(2) is for the first user namespace alone: everywhere else nodes are bound
         "binds_devices": nested or devices.in_user_namespace(config),
         "has_kcore": os.path.exists("/proc/kcore"),
+        "memory_nodes": memory_nodes(config),
         "seccomp": b"",
         "seccomp_flags": 0,
         "cgroup_layout": "none",
@@ -78,6 +79,8 @@ def inherited(extra: int) -> tuple[int, list[tuple[str, str]]]:
                 hint=f"--preserve-fds {extra}, LISTEN_FDS {listen}: they start at 3",
             ) from None
     names = [("LISTEN_FDS", str(listen)), ("LISTEN_PID", "1")] if listen else []
+    if listen and "LISTEN_FDNAMES" in os.environ:
+        names.append(("LISTEN_FDNAMES", os.environ["LISTEN_FDNAMES"]))
     return listen + extra, names
 
 
@@ -140,6 +143,17 @@ def sources(config: Config, bundle: str) -> dict[str, str]:
             path = mount_options.source(mount, {"bundle": bundle})
             found[path] = kind(path, f"/mounts/{index}/source")
     return found
+
+
+def memory_nodes(config: Config) -> str:
+    """The nodes of this host that have memory, as in `0-3,7`; "" where nobody asks, and for a
+    kernel without NUMA."""
+    if not (config.get("linux") or {}).get("memoryPolicy"):
+        return ""
+    try:
+        return read_text("/sys/devices/system/node/has_memory")
+    except OSError:
+        return ""
 
 
 def kind(path: str, pointer: str) -> str:

@@ -138,7 +138,7 @@ def _making() -> list[click.Parameter]:
             section="Isolation",
             help="Keep the caller's session keyring; the container can then read it.",
         ),
-        switch("--no-subreaper", hidden=True, help="Accepted for callers of runc."),
+        switch("--no-subreaper", hidden=True, help="Leave orphans of the container to others."),
     ]
 
 
