@@ -74,6 +74,23 @@ HINTS = {
     ("execve", errno.EPERM): "the seccomp profile does not allow execve",
 }
 
+# The same where the root is made of layers.
+LAYER_HINTS = {
+    (
+        "fsopen",
+        errno.ENODEV,
+    ): "this kernel lacks overlayfs or tmpfs: CONFIG_OVERLAY_FS, CONFIG_TMPFS",
+    ("fsconfig", errno.EINVAL): "the size of a tmpfs is a number with k, m, g or %",
+    ("fsmount", errno.EINVAL): "the file system of a layer, or of the state folder, does not do for"
+    " overlayfs: the kernel's log says which; try --overlay-upper tmpfs",
+    ("fsmount", errno.ELOOP): "a layer is named twice, or lies in another",
+    (
+        "fsmount",
+        errno.EACCES,
+    ): "root of the user namespace may not go to a layer or the state folder",
+    ("fsmount", errno.EPERM): "this kernel lets no user namespace mount an overlayfs (5.11 does)",
+}
+
 
 def explain(steps: list[Step], config: Config, index: int, number: int, detail: int) -> Error:
     """The Error for a failed operation of a plan."""
@@ -94,8 +111,11 @@ def sentence(pointer: str, where: str, op: Op, number: int, detail: int) -> Erro
     if name == "run_hook":
         return _hook(pointer, operands, number, detail)
     what = describe(op)
+    hint = HINTS.get((name, number), "")
+    if pointer == "/root/path" or pointer.startswith("/annotations/"):
+        hint = LAYER_HINTS.get((name, number), hint)
     text = f"{where}: {what}: {reason(number)}" if where else f"{what}: {reason(number)}"
-    return Error(text, "", HINTS.get((name, number), ""))
+    return Error(text, "", hint)
 
 
 def _not_found(candidates: Any, where: str, number: int) -> Error:

@@ -10,6 +10,7 @@
         result.fifo         the init reports here why it could not become the user's program
         hooks.log           what hooks in the container printed
         notify/             mounted in a container that tells when it is ready (notify.py)
+        overlay/            of a root made of layers: what the container wrote (layers.py)
 
 Files are replaced whole (temporary name, rename). A pid is believed only with the start time and
 boot that were recorded with it.
@@ -34,6 +35,7 @@ FAST = "fast"
 EXEC_FIFO = "exec.fifo"
 RESULT_FIFO = "result.fifo"
 HOOKS_LOG = "hooks.log"
+OVERLAY = "overlay"
 ID_MAX = 255
 _ID_CHARACTERS = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_+.-")
 # What every verb relies on: a record without it is not one of ours, or was damaged.
@@ -231,7 +233,7 @@ class Container:
             except FileNotFoundError:
                 continue
             except IsADirectoryError:
-                self._remove_folder(name)
+                self._remove_tree(name)
             except OSError as error:
                 raise from_os(error, f"remove {self.path}/{name}") from None
         try:
@@ -241,16 +243,12 @@ class Container:
         except OSError as error:
             raise from_os(error, f"remove {self.path}") from None
 
-    def _remove_folder(self, name: str) -> None:
-        """With whatever a container that could write there has put into it, by descriptors."""
+    def _remove_tree(self, name: str) -> None:
+        # Only a root made of layers has one, or who tells when it is ready.
+        from pyrun import removal
+
         try:
-            for _, folders, files, fd in os.fwalk(name, topdown=False, dir_fd=self.fd):
-                for each in folders + files:
-                    try:
-                        os.unlink(each, dir_fd=fd)  # a link to a folder is among the folders
-                    except IsADirectoryError:
-                        os.rmdir(each, dir_fd=fd)
-            os.rmdir(name, dir_fd=self.fd)
+            removal.remove(self, name)
         except OSError as error:
             raise from_os(error, f"remove {self.path}/{name}") from None
 

@@ -182,6 +182,11 @@ static int pyrun_prctl(int option, uint64_t value)
     return result < 0 ? -errno : result;
 }
 
+static int pyrun_unshare(int flags)
+{
+    return unshare(flags) < 0 ? -errno : 0;
+}
+
 static int pyrun_setns(int fd, int kind)
 {
     return setns(fd, kind) < 0 ? -errno : 0;
