@@ -53,6 +53,7 @@ def gather(config: Config, opts: Options, bundle: str, fifo: bool) -> Facts:
         # mknod(2) is for the first user namespace alone: everywhere else nodes are bound
         "binds_devices": nested or devices.in_user_namespace(config),
         "has_kcore": os.path.exists("/proc/kcore"),
+        "security_modules": security_modules(config),
         "memory_nodes": memory_nodes(config),
         "seccomp": b"",
         "seccomp_flags": 0,
@@ -159,6 +160,31 @@ def sources(config: Config, bundle: str) -> dict[str, str]:
             path = mount_options.source(mount, {"bundle": bundle})
             found[path] = kind(path, f"/mounts/{index}/source")
     return found
+
+
+def security_modules(config: Config) -> list[str]:
+    """Which of those that the config has a label for are at work here."""
+    process, linux = config.get("process") or {}, config.get("linux") or {}
+    found = []
+    if process.get("apparmorProfile") and _apparmor():
+        found.append("AppArmor")
+    if (process.get("selinuxLabel") or linux.get("mountLabel")) and _selinux():
+        found.append("SELinux")
+    return found
+
+
+def _selinux() -> bool:
+    """Its own file system is known when it is on: selinux(8)."""
+    return "selinuxfs" in read_text("/proc/filesystems").split()
+
+
+def _apparmor() -> bool:
+    try:
+        return read_text("/sys/module/apparmor/parameters/enabled").startswith("Y")
+    except PermissionError:
+        return True  # it keeps its state from us: the kernel will answer
+    except OSError:
+        return False
 
 
 def memory_nodes(config: Config) -> str:
