@@ -182,6 +182,12 @@ static int pyrun_pidfd_getfd(int pidfd, int number)
     return fd < 0 ? -errno : (int)fd;
 }
 
+static int pyrun_prctl(int option, uint64_t value)
+{
+    int result = prctl(option, value, 0, 0, 0);
+    return result < 0 ? -errno : result;
+}
+
 static int pyrun_unshare(int flags)
 {
     return unshare(flags) < 0 ? -errno : 0;
