@@ -180,11 +180,13 @@ def test_bad_config_is_refused_as_a_whole(example: Example) -> None:
 
 
 # Good by the schema, and yet no config for this runtime: a version of before 1.0, which is another
-# format; and, of other platforms, what would change the host on Linux.
+# format; of other platforms, what would change the host on Linux; and devices for a network that is
+# not given.
 REFUSED = {
     "spec-example.json": {"/ociVersion"},
     "zos-example.json": {"/ociVersion", "/mounts", "/hostname"},
     "freebsd-example.json": {"/mounts", "/hostname"},
+    "linux-netdevice.json": {"/linux/netDevices"},
 }
 
 

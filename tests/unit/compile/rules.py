@@ -33,10 +33,12 @@ FACTS: Config = {
     "device_sources": [],
     "binds_devices": False,
     "has_kcore": False,
+    "memory_nodes": "0-3\n",
     "seccomp": b"",
     "seccomp_flags": 0,
     "cgroup_layout": "v2",
     "cgroup_hierarchies": [],
+    "layers": {},
 }
 ONE_ID = [{"containerID": 0, "hostID": 1000, "size": 1}]
 
