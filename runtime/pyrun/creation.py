@@ -10,12 +10,12 @@ from __future__ import annotations
 import errno
 import os
 import time
-from _signal import SIG_IGN, SIGHUP, SIGINT, SIGTERM, getsignal
+from _signal import SIG_DFL, SIG_IGN, SIGHUP, SIGINT, SIGTERM, getsignal
 from _signal import signal as on_signal
 
 from pyrun import idmaps, init, launch, log, shortcut, starting, state, sync, teardown
 from pyrun.cgroup import driver
-from pyrun.compile import rlimits
+from pyrun.compile import process, rlimits
 from pyrun.compile.donations import donations, namespace
 from pyrun.errors import Error, from_os
 from pyrun.linux import CLONE_NEWUSER
@@ -86,6 +86,8 @@ class Creation:
         cgroup = self.container.intent.get("cgroup")
         if isinstance(error, launch.DiedError) and cgroup and driver.oom_killed(cgroup):
             return Error("container init was OOM-killed (memory limit too low?)")
+        if isinstance(error, launch.DiedError) and process.has_listener(self.facts):
+            error.hint = "does the seccomp profile allow what a listener takes? " + process.TAKEN
         if isinstance(error, Error):
             error.message += starting.hook_output(self.container)
         return error
@@ -110,6 +112,7 @@ class Creation:
             "hooks": {kind: hooks[kind] for kind in ("poststart", "poststop") if hooks.get(kind)},
             "own_pids": any(e["type"] == "pid" and not e.get("path") for e in namespaces),
             "umask": self.opts.get("umask", 0o022),
+            "notify": self.facts["notify"],
         }
         if self.facts["layers"]:
             # Whose files are in it, for who may not remove them as himself.
@@ -117,6 +120,10 @@ class Creation:
             maps = {key: linux[key] for key in ("uidMappings", "gidMappings") if linux.get(key)}
             self.container.intent["layers"] = {"linux": maps}
         self.container.write_intent()
+        if self.facts["notify"]:
+            from pyrun import notify
+
+            notify.make_folder(self.container)
 
     def _spawn(self) -> Child:
         """The executor in its namespaces and cgroup, on record, with its maps and its plan."""
@@ -206,6 +213,7 @@ class Creation:
             sync.CREATE_STATE: self._state_when_creating,
             sync.START_STATE: self._state_when_created,
             sync.HOOK_OUTPUT: self._output_for_hooks,
+            sync.LISTENER: self._send_listener,
         }
 
     def _new_init(self, child: Child, _fd: int) -> None:
@@ -268,6 +276,15 @@ class Creation:
         flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
         return os.open(state.HOOKS_LOG, flags, 0o600, dir_fd=self.container.fd)
 
+    def _send_listener(self, child: Child, fd: int) -> None:
+        # Only for profiles with SCMP_ACT_NOTIFY.
+        from pyrun import seccomp_agent
+
+        try:
+            seccomp_agent.send(self.container, self.config, child.pid, fd)
+        finally:
+            os.close(fd)
+
     def _ready(self, child: Child) -> None:
         """All that a caller of `create` may rely on when it returns 0, then the word to go on."""
         self._limit(child)
@@ -307,6 +324,12 @@ def _ignore_signals() -> None:
     """What was begun is finished: those that a person or an engine ends us by have to wait."""
     for number in (SIGHUP, SIGINT, SIGTERM):
         on_signal(number, SIG_IGN)
+
+
+def let_interrupt() -> None:
+    """A person or an engine may end us again: what was begun is finished."""
+    for number in (SIGINT, SIGTERM):
+        on_signal(number, SIG_DFL)
 
 
 def _interrupted(number: int, _frame: object) -> None:
