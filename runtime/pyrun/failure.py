@@ -70,6 +70,7 @@ HINTS = {
     ("setresuid", errno.EINVAL): "the user namespace does not map this user",
     ("setresgid", errno.EINVAL): "the user namespace does not map this group",
     ("setgroups", errno.EINVAL): "the user namespace does not map one of these groups",
+    ("drop_bounding", errno.EPERM): "it takes CAP_SETPCAP, which the caller of pyrun does not hold",
     ("capset", errno.EPERM): "the caller of pyrun does not hold them itself",
     ("enter_cwd", errno.ENOENT): "the directory is outside the container's root",
     ("write_own_proc", errno.ENOENT): "no profile of this name is loaded: see apparmor_parser(8)",
