@@ -23,6 +23,7 @@ from pyrun.linux import CLONE_NEWUSER
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from pyrun.launch import Answer, Child
+    from pyrun.net_devices import Move
     from pyrun.prepare import Prepared
     from pyrun.types import Config, Step
 
@@ -38,6 +39,7 @@ class Creation:
         self.opts = prepared.opts
         self.prepared = prepared
         self.master = -1  # the terminal, for `run` in the foreground
+        self.net_devices: Move | None = None
         self.container = state.claim(prepared.opts, prepared.opts["id"])
 
     def create(self) -> Child:
@@ -68,6 +70,8 @@ class Creation:
     def undo(self) -> None:
         """As if it had not been; also after a `run` that could not start its program."""
         _ignore_signals()
+        if self.net_devices:
+            self.net_devices.give_back()
         teardown.undo(self.container)
 
     def _why(self, error: BaseException) -> BaseException:
@@ -179,6 +183,7 @@ class Creation:
             0: self._new_init,
             sync.ID_MAPS: self._map_ids,
             sync.TIME_OFFSETS: self._offset_time,
+            sync.NET_DEVICES: self._move_net_devices,
             sync.CONSOLE: self._console,
             sync.RUNTIME_HOOKS: self._run_hooks,
             sync.CREATE_STATE: self._state_when_creating,
@@ -195,6 +200,13 @@ class Creation:
 
     def _offset_time(self, child: Child, _fd: int) -> None:
         idmaps.write_time_offsets(child.pid, self.config)
+
+    def _move_net_devices(self, child: Child, _fd: int) -> None:
+        # Only for containers with such devices: a large library.
+        from pyrun import net_devices
+
+        self.net_devices = net_devices.Move(child.pid)
+        self.net_devices.move(self.config["linux"]["netDevices"])
 
     def _console(self, _child: Child, fd: int) -> None:
         # Only for containers with a terminal.
@@ -257,6 +269,8 @@ class Creation:
         _ignore_signals()
         self.container.write_state()
         shortcut.leave(self.container)
+        if self.net_devices:
+            self.net_devices.release()
         launch.go(child)
         log.debug(f"container {self.container.id}: init is ready, pid {child.pid}")
 

@@ -50,6 +50,17 @@ HINTS = {
     ("seccomp", errno.EACCES): "without noNewPrivileges a filter needs CAP_SYS_ADMIN",
     ("setrlimit", errno.EPERM): "above the caller's own hard limit (raising it takes"
     " CAP_SYS_RESOURCE), or above fs.nr_open",
+    ("sched_setattr", errno.EPERM): "real-time policies and a nice below 0 take CAP_SYS_NICE of the"
+    " host, or the rlimits RLIMIT_RTPRIO and RLIMIT_NICE; SCHED_DEADLINE a cpuset with all CPUs; on"
+    " cgroup v1, real-time policies take resources.cpu.realtimeRuntime",
+    ("sched_setattr", errno.EBUSY): "the CPUs have too little time left for this deadline: see"
+    " /proc/sys/kernel/sched_rt_runtime_us",
+    ("sched_setattr", errno.EOPNOTSUPP): "this kernel has no clamps (CONFIG_UCLAMP_TASK)",
+    ("ioprio_set", errno.EPERM): "IOPRIO_CLASS_RT takes CAP_SYS_NICE of the host",
+    ("ioprio_set", errno.ENOSYS): "this kernel has no block layer (CONFIG_BLOCK)",
+    ("set_mempolicy", errno.ENOSYS): "this kernel has no memory policies (CONFIG_NUMA)",
+    ("set_mempolicy", errno.EINVAL): "the cpuset allows none of these nodes, or the kernel is too"
+    " old: MPOL_PREFERRED_MANY came with Linux 5.15, MPOL_WEIGHTED_INTERLEAVE with 6.9",
     ("setresuid", errno.EINVAL): "the user namespace does not map this user",
     ("setresgid", errno.EINVAL): "the user namespace does not map this group",
     ("setresuid", errno.EAGAIN): "the user has RLIMIT_NPROC processes already",

@@ -51,6 +51,7 @@ def gather(config: Config, opts: Options, bundle: str, fifo: bool) -> Facts:
         # mknod(2) is for the first user namespace alone: everywhere else nodes are bound
         "binds_devices": nested or devices.in_user_namespace(config),
         "has_kcore": os.path.exists("/proc/kcore"),
+        "memory_nodes": memory_nodes(config),
         "seccomp": b"",
         "seccomp_flags": 0,
         "cgroup_layout": "none",
@@ -139,6 +140,17 @@ def sources(config: Config, bundle: str) -> dict[str, str]:
             path = mount_options.source(mount, {"bundle": bundle})
             found[path] = kind(path, f"/mounts/{index}/source")
     return found
+
+
+def memory_nodes(config: Config) -> str:
+    """The nodes of this host that have memory, as in `0-3,7`; "" where nobody asks, and for a
+    kernel without NUMA."""
+    if not (config.get("linux") or {}).get("memoryPolicy"):
+        return ""
+    try:
+        return read_text("/sys/devices/system/node/has_memory")
+    except OSError:
+        return ""
 
 
 def kind(path: str, pointer: str) -> str:

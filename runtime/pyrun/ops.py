@@ -280,6 +280,33 @@ def setrlimit(resource: int, soft: int, hard: int) -> Op:
     return ("setrlimit", (resource, soft, hard), 0)
 
 
+def reset_affinity() -> Op:
+    """sched_setaffinity(2) with every CPU: the kernel keeps those that the cpuset allows."""
+    return ("reset_affinity", (), 0)
+
+
+def sched_setattr(
+    policy: int, flags: int, nice: int, priority: int, runtime: int, deadline: int, period: int
+) -> Op:
+    """sched_setattr(2): the members of struct sched_attr; times in nanoseconds."""
+    return ("sched_setattr", (policy, flags, nice, priority, runtime, deadline, period), 0)
+
+
+def ioprio_set(priority: int) -> Op:
+    """ioprio_set(2) for the process group, which is ours alone."""
+    return ("ioprio_set", (priority,), 0)
+
+
+def personality(persona: int) -> Op:
+    """personality(2)."""
+    return ("personality", (persona,), 0)
+
+
+def set_mempolicy(mode: int, nodes: bytes) -> Op:
+    """set_mempolicy(2): `nodes` is the mask in words of the machine's order."""
+    return ("set_mempolicy", (mode, nodes), 0)
+
+
 def prctl(option: int, value: int) -> Op:
     """prctl(2) with one argument."""
     return ("prctl", (option, value), 0)

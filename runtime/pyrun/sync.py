@@ -12,6 +12,7 @@ START_STATE = 6  # a file with the state (created) for startContainer hooks
 HOOK_OUTPUT = 7  # a file for what they print
 READY = 8  # all is done but what `start` starts
 START = 9  # the runtime that created us also starts us (`run`)
+NET_DEVICES = 10  # we are in the network namespace: move devices of the host into it
 
 NAMES = {
     ID_MAPS: "the id maps",
@@ -23,4 +24,5 @@ NAMES = {
     HOOK_OUTPUT: "a file for hooks' output",
     READY: "ready",
     START: "start",
+    NET_DEVICES: "the network devices",
 }

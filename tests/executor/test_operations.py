@@ -148,6 +148,14 @@ WORK: dict[str, list[Op]] = {
     "reopen_null": [*tmpfs(), ops.reopen_null(TREE)],
     "sethostname": [ops.sethostname("box"), ops.setdomainname("test")],
     "setrlimit": [ops.setrlimit(4, 0, 0)],
+    "reset_affinity": [ops.reset_affinity()],
+    "sched_setattr": [ops.sched_setattr(3, 1, 5, 0, 0, 0, 0)],
+    "ioprio_set": [ops.ioprio_set(3 << 13 | 7)],
+    "personality": [ops.personality(8), ops.personality(0)],
+    "set_mempolicy": [
+        ops.tolerate(errno.ENOSYS, ops.set_mempolicy(0, b"")),  # a kernel without NUMA
+        ops.tolerate(errno.ENOSYS, ops.set_mempolicy(2, struct.pack("=Q", 1))),
+    ],
     "prctl": [ops.prctl(38, 1)],
     "umask": [ops.umask(0o77)],
     "drop_bounding": [ops.drop_bounding(1)],
@@ -225,6 +233,11 @@ ERRORS: list[tuple[list[Op], int, int]] = [
     ([ops.detach_host("/no/such")], 0, errno.ENOENT),
     ([ops.setrlimit(99, 0, 0)], 0, errno.EINVAL),
     ([ops.setrlimit(4, 2, 1)], 0, errno.EINVAL),
+    ([ops.sched_setattr(4, 0, 0, 0, 0, 0, 0)], 0, errno.EINVAL),  # SCHED_ISO
+    ([ops.sched_setattr(0, 1 << 40, 0, 0, 0, 0, 0)], 0, errno.EINVAL),
+    ([ops.sched_setattr(1, 0, 0, 50, 0, 0, 0)], 0, errno.EPERM),
+    ([ops.ioprio_set(1 << 13)], 0, errno.EPERM),
+    ([ops.ioprio_set(4 << 13)], 0, errno.EINVAL),
     ([ops.setresuid(5)], 0, errno.EINVAL),
     ([ops.prctl(0, 0)], 0, errno.EINVAL),
     ([own("uts"), ops.setns(A, CLONE_NEWPID)], 1, errno.EINVAL),

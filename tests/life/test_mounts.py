@@ -20,6 +20,8 @@ with_peers = pytest.mark.with_peers
 differs = pytest.mark.differs
 
 PRIVATE = "1.8 makes all mounts of the host private first, and has none of them to follow"
+LACKS = "it came later"
+TIMES = "1.8 clears no old access time first, as the kernel wants it"
 AFTER = "1.1 leaves the root private when its mount on the host is"
 KEEPS = "1.8 keeps a flag that a later option takes back"
 OVERRIDES = "1.1 gives it the mode of the directory below, whatever the option says"
@@ -89,6 +91,8 @@ def test_options_of_a_bind(
         (["noatime"], {"noatime"}),
         (["strictatime"], {"rw"}),
         (["sync", "dirsync"], {"rw"}),
+        pytest.param(["lazytime", "iversion", "silent"], {"rw"}, marks=differs(crun=LACKS)),
+        pytest.param(["nosymfollow"], {"nosymfollow"}, marks=differs(crun=LACKS)),
         pytest.param(["defaults"], {"rw"}, marks=differs(runc="1.1 hands it to the kernel")),
     ],
     ids=str,
@@ -103,6 +107,8 @@ def test_options_of_a_tmpfs(
         assert not found.options & {"relatime", "noatime"}
     if "sync" in options:
         assert found.data >= {"sync", "dirsync"}
+    if "lazytime" in options:
+        assert "lazytime" in found.data
 
 
 def test_bound_directory(container: Container, bundle: Bundle, source: Path) -> None:
@@ -159,6 +165,51 @@ def test_readonly_is_not_recursive(
 ) -> None:
     bundle.config["mounts"].append(bind(source, "/data", "rbind", "ro"))
     assert container.ask("write /data/below/x y", "write /data/x y") == ["ok", "error: EROFS"]
+
+
+@with_peers
+@pytest.mark.parametrize(
+    ("options", "shown"),
+    [
+        (["rro"], {"ro"}),
+        (["rnosuid", "rnodev", "rnoexec"], {"nosuid", "nodev", "noexec"}),
+        pytest.param(
+            ["rnodiratime", "rnoatime"], {"nodiratime", "noatime"}, marks=differs(crun=TIMES)
+        ),
+        pytest.param(["ro", "rrw"], {"rw"}, marks=differs(crun=KEEPS)),
+        pytest.param(["rnosymfollow"], {"nosymfollow"}, marks=differs(crun=LACKS)),
+    ],
+    ids=str,
+)
+def test_recursive_attributes(
+    container: Container,
+    bundle: Bundle,
+    source: Path,
+    submount: Path,
+    options: list[str],
+    shown: set[str],
+) -> None:
+    bundle.config["mounts"].append(bind(source, "/data", "rbind", *options))
+    found = mounts(container.ask("mounts")[0])
+    assert found["/data"].options >= shown
+    assert found["/data/below"].options >= shown
+
+
+@differs(crun=LACKS)
+def test_a_mount_where_links_are_not_followed(
+    container: Container, bundle: Bundle, source: Path
+) -> None:
+    (source / "link").symlink_to("file")
+    bundle.config["mounts"].append(bind(source, "/data", "bind", "nosymfollow"))
+    assert container.ask("cat /data/link", "cat /data/file") == ["error: ELOOP", "text"]
+
+
+@pytest.mark.pyrun_only("the peers pass it over")
+def test_recursive_attributes_are_for_binds(container: Container, bundle: Bundle) -> None:
+    bundle.config["mounts"].append(mount("/data", "tmpfs", "rro"))
+    result = container.run("print x")
+    assert result.code == 1
+    assert "'rro' is for bind mounts" in result.err
 
 
 def test_missing_places_are_made(container: Container, bundle: Bundle, source: Path) -> None:

@@ -210,7 +210,10 @@ def test_new_user_namespace_beside_joined_ones(
 @differs(runc="1.1 has no time namespaces", crun="1.8 has no time namespaces")
 def test_time_namespace(container: Container, bundle: Bundle) -> None:
     bundle.linux["namespaces"].append({"type": "time"})
-    bundle.linux["timeOffsets"] = {"boottime": {"secs": 500000}, "monotonic": {"secs": 250000}}
+    bundle.linux["timeOffsets"] = {
+        "boottime": {"secs": 500000, "nanosecs": 500000000},
+        "monotonic": {"secs": 250000},
+    }
     monotonic, boottime, ns = container.ask("clock 1", "clock 7", "ns")
     with open("/proc/uptime") as file:
         uptime = float(file.read().split()[0])

@@ -122,6 +122,15 @@ def console_size(config: Config) -> Iterator[Problem]:
                 yield f"/process/consoleSize/{name}", f"must be at most 65535, not {value}"
 
 
+def scheduling(config: Config) -> Iterator[Problem]:
+    """Rare fields, whose rules are loaded with the first of them."""
+    process = config.get("process", {})
+    if "scheduler" in process or "execCPUAffinity" in process:
+        from pyrun.compile import scheduling as rules
+
+        yield from rules.problems(config)
+
+
 def command_line(config: Config) -> Iterator[Problem]:
     """A field that asks for a program to run is not to be passed over."""
     if config.get("process", {}).get("commandLine"):
@@ -132,7 +141,15 @@ HOOKS = (
     "prestart", "createRuntime", "createContainer", "startContainer", "poststart", "poststop",
 )  # fmt: skip
 
-PROCESS = (working_directory, arguments, environment, rlimits, console_size, command_line)
+PROCESS = (
+    working_directory,
+    arguments,
+    environment,
+    rlimits,
+    console_size,
+    scheduling,
+    command_line,
+)
 
 CHECKS = (
     version,

@@ -13,6 +13,7 @@ from pyrun.linux import (
     MOUNT_ATTR_NODIRATIME,
     MOUNT_ATTR_NOEXEC,
     MOUNT_ATTR_NOSUID,
+    MOUNT_ATTR_NOSYMFOLLOW,
     MOUNT_ATTR_RDONLY,
     MOUNT_ATTR_RELATIME,
     MOUNT_ATTR_STRICTATIME,
@@ -26,7 +27,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from pyrun.types import Config, Facts, Steps
 
-# option: (attributes to set, attributes to clear) of mount_setattr(2)
+# option: (attributes to set, attributes to clear) of mount_setattr(2). With an r before it, it is
+# for the mounts below a bind mount too.
 ATTRIBUTES = {
     "ro": (MOUNT_ATTR_RDONLY, 0),
     "rw": (0, MOUNT_ATTR_RDONLY),
@@ -44,6 +46,8 @@ ATTRIBUTES = {
     "atime": (MOUNT_ATTR_RELATIME, MOUNT_ATTR__ATIME),
     "strictatime": (MOUNT_ATTR_STRICTATIME, MOUNT_ATTR__ATIME),
     "nostrictatime": (MOUNT_ATTR_RELATIME, MOUNT_ATTR__ATIME),
+    "nosymfollow": (MOUNT_ATTR_NOSYMFOLLOW, 0),
+    "symfollow": (0, MOUNT_ATTR_NOSYMFOLLOW),
 }
 # option: (MS_* of mount_setattr's propagation, whether for the mounts below too)
 PROPAGATION = {
@@ -56,16 +60,22 @@ PROPAGATION = {
     "unbindable": (MS_UNBINDABLE, False),
     "runbindable": (MS_UNBINDABLE, True),
 }
-# flags of a file system that are the default, or mean nothing on a new one; the others (sync,
-# dirsync, mand, lazytime, iversion) go to fsconfig(2) by their names, as data does
-DEFAULTS = ("async", "nomand", "silent", "loud", "nolazytime", "noiversion")
-# what this version does not do yet is refused, never passed over
-UNSUPPORTED = (
-    "idmap", "ridmap", "tmpcopyup", "copy-symlink", "src-nofollow", "dest-nofollow",
-    "nosymfollow", "symfollow", "rro", "rrw", "rnosuid", "rsuid", "rnodev", "rdev", "rnoexec",
-    "rexec", "rnodiratime", "rdiratime", "rrelatime", "rnorelatime", "rnoatime", "ratime",
-    "rstrictatime", "rnostrictatime", "rnosymfollow", "rsymfollow",
+# flags of a file system that fsconfig(2) takes by their names, as it takes data
+FLAGS = ("sync", "dirsync", "mand", "lazytime")
+# those that are the default, or mean nothing on a new one. A file system that can count its
+# changes (iversion) does so unasked: ext4 since 6.1, the others always. The last three are crun's:
+# what they ask for is the file system's, and can't differ from mount to mount.
+DEFAULTS = (
+    "async", "nomand", "silent", "loud", "nolazytime", "iversion", "noiversion",
+    "rsync", "rdirsync", "rmand",
 )  # fmt: skip
+# what this version does not do yet is refused, never passed over
+UNSUPPORTED = ("idmap", "ridmap", "tmpcopyup", "copy-symlink", "src-nofollow", "dest-nofollow")
+# every option that is not left to the file system, as features.md wants them listed
+KNOWN = sorted(
+    ("bind", "rbind", "defaults", *FLAGS, *DEFAULTS, *PROPAGATION, *ATTRIBUTES)
+    + tuple(f"r{name}" for name in ATTRIBUTES)
+)
 
 
 def is_bind(mount: Config) -> bool:
@@ -112,19 +122,24 @@ def from_host(config: Config) -> int:
 
 
 def parse(mount: Config, pointer: str) -> Config:
-    """Sort the options: {"set", "clear", "propagation": [...], "data": [(key, value | None)]}."""
-    attr_set = attr_clr = 0
+    """Sort the options: {"set", "clear", "recursive": (set, clear), "propagation": [...],
+    "data": [(key, value | None)]}. Raises Error."""
+    own, below = (0, 0), (0, 0)
     propagation = []
     data: list[tuple[str, str | None]] = []
     bind = is_bind(mount)
     for number, option in enumerate(mount.get("options") or ()):
         key, equals, value = option.partition("=")
         if option in ATTRIBUTES:
-            plus, minus = ATTRIBUTES[option]
-            attr_set = attr_set & ~minus | plus
-            attr_clr = attr_clr & ~plus | minus
+            own = _added(own, ATTRIBUTES[option])
         elif option in PROPAGATION:
             propagation.append(PROPAGATION[option])
+        elif option[:1] == "r" and option[1:] in ATTRIBUTES:
+            if not bind:
+                what = f"the mount option {option!r} is for bind mounts"
+                hint = f"nothing is mounted below a new file system: {option[1:]} does it"
+                raise Error(what, f"{pointer}/options/{number}", hint)
+            below = _added(below, ATTRIBUTES[option[1:]])
         elif key in UNSUPPORTED:
             where = f"{pointer}/options/{number}"
             raise Error(f"the mount option {key!r} is not supported by this version", where)
@@ -132,4 +147,15 @@ def parse(mount: Config, pointer: str) -> Config:
             pass  # file system data on a bind mount means nothing to the kernel, nor to the peers
         else:
             data.append((key, value if equals else None))
-    return {"set": attr_set, "clear": attr_clr, "propagation": propagation, "data": data}
+    return {
+        "set": own[0],
+        "clear": own[1],
+        "recursive": below,
+        "propagation": propagation,
+        "data": data,
+    }
+
+
+def _added(attributes: tuple[int, int], more: tuple[int, int]) -> tuple[int, int]:
+    """(set, clear) after one more option: the last word about each thing wins."""
+    return attributes[0] & ~more[1] | more[0], attributes[1] & ~more[0] | more[1]

@@ -117,6 +117,10 @@ def _bind(
     if options["set"] or options["clear"]:
         op = ops.mount_setattr(tree, 0, options["set"], options["clear"], 0)
         yield f"{pointer}/options", op
+    below_set, below_clear = options["recursive"]
+    if below_set or below_clear:
+        op = ops.mount_setattr(tree, AT_RECURSIVE, below_set, below_clear, 0)
+        yield f"{pointer}/options", op
     yield from _target(mount, DIRECTORY if kind == "directory" else FILE, pointer)
     yield pointer, ops.move_mount(tree, TARGET)
     yield from propagate(tree, options, pointer)

@@ -72,6 +72,8 @@ def _spare_host(config: Config, facts: Facts) -> None:
     kinds = {sysctl_names.namespace(sysctl_names.segments(key) or ()) for key in parameters}
     if config.get("hostname") or config.get("domainname"):
         kinds.add("uts")
+    if (config.get("linux") or {}).get("netDevices"):
+        kinds.add("network")
     for kind in facts.get("own_namespaces", ()):
         if kind == "mount" or kind in kinds:
             raise Error(
@@ -168,6 +170,15 @@ def loopback(config: Config, facts: Facts) -> Steps:
     """A new network namespace has `lo`, down."""
     if is_new(config, "network"):
         yield _pointer(config, "network"), ops.loopback_up()
+
+
+def net_devices(config: Config, facts: Facts) -> Steps:
+    """The host's devices come in by the runtime: only from there they can be seen."""
+    if (config.get("linux") or {}).get("netDevices"):
+        pointer = "/linux/netDevices"
+        if not facts["privileged"]:
+            raise Error("moving network devices of the host needs the rights of its root", pointer)
+        yield pointer, ops.sync(sync.NET_DEVICES)
 
 
 def keyring(config: Config, facts: Facts) -> Steps:

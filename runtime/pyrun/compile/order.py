@@ -5,7 +5,8 @@ To honour one more field of the specification:
  1. write the expected operations as a test in tests/unit/compile/;
  2. add the rule to the file of its noun, here only if it is a new step;
  3. if no operation serves, add one to ops.py and op_<name> to runtime/executor;
- 4. take the field off compile/unsupported.py.
+ 4. take the field off compile/unsupported.py;
+ 5. name the rule and its test in spec/coverage.toml.
 """
 
 from __future__ import annotations
@@ -38,6 +39,7 @@ INIT = (
     namespaces.unshare_late,  # as that root, and in the cgroup where the runtime has put us
     namespaces.keyring,
     namespaces.loopback,
+    namespaces.net_devices,  # before sysctl, which may set parameters of each device
     uts.set_names,
     sysctl.write,  # before masks: with one on /proc, a user namespace gets no other procfs
     rootfs.prepare,  # before mounts: nothing of them may reach the host
@@ -62,6 +64,10 @@ INIT = (
     process.find_home,
     hooks.prepare_start,
     rlimits.limit,  # after the last descriptor; as root, for raising takes CAP_SYS_RESOURCE
+    process.affinity,  # in the container's cgroup
+    process.memory_policy,  # likewise: nodes are those of its cpuset
+    process.personality,
+    process.scheduling,  # takes CAP_SYS_NICE; late, for it may slow down what follows
     capabilities.limit,  # needs CAP_SETPCAP
     process.become_user,
     capabilities.apply,

@@ -10,11 +10,8 @@ if TYPE_CHECKING:
 PROCESS = (
     "apparmorProfile",
     "selinuxLabel",
-    "scheduler",
-    "ioPriority",
-    "execCPUAffinity",
 )
-LINUX = ("mountLabel", "personality", "netDevices", "memoryPolicy", "intelRdt")
+LINUX = ("mountLabel", "intelRdt")
 MOUNT = ("uidMappings", "gidMappings")
 
 

@@ -36,6 +36,13 @@ def test_unset_sets_nothing(fragment: dict[str, Any], unified: bool) -> None:
 
 
 M = 1 << 20
+DISK = {"major": 8, "minor": 16, "rate": 9}
+THROTTLES = (
+    "throttleReadBpsDevice",
+    "throttleWriteBpsDevice",
+    "throttleReadIOPSDevice",
+    "throttleWriteIOPSDevice",
+)
 V2: list[tuple[dict[str, Any], list[tuple[str, str]]]] = [
     ({"cpu": {"shares": 1024}}, [("cpu.weight", "100")]),
     ({"cpu": {"quota": 50000, "period": 20000}}, [("cpu.max", "50000 20000")]),
@@ -68,6 +75,14 @@ V2: list[tuple[dict[str, Any], list[tuple[str, str]]]] = [
     (
         {"blockIO": {"throttleWriteIOPSDevice": [{"major": 8, "minor": 1, "rate": 7}]}},
         [("io.max", "8:1 wiops=7")],
+    ),
+    (
+        {"blockIO": {kind: [DISK] for kind in THROTTLES}},
+        [("io.max", f"8:16 {key}=9") for key in ("rbps", "wbps", "riops", "wiops")],
+    ),
+    (
+        {"blockIO": {"weightDevice": [{"major": 8, "minor": 16, "weight": 500}]}},
+        [("io.bfq.weight", "8:16 500")],
     ),
     (
         {"hugepageLimits": [{"pageSize": "2MB", "limit": 0}]},
@@ -116,6 +131,20 @@ V1: list[tuple[dict[str, Any], list[tuple[str, str]]]] = [
     ),
     ({"pids": {"limit": -1}}, [("pids.max", "max")]),
     ({"blockIO": {"weight": 300}}, [("blkio.weight", "300")]),
+    (
+        {"blockIO": {kind: [DISK] for kind in THROTTLES}},
+        [
+            ("blkio.throttle.read_bps_device", "8:16 9"),
+            ("blkio.throttle.write_bps_device", "8:16 9"),
+            ("blkio.throttle.read_iops_device", "8:16 9"),
+            ("blkio.throttle.write_iops_device", "8:16 9"),
+        ],
+    ),
+    (
+        {"blockIO": {"weightDevice": [{"major": 8, "minor": 16, "weight": 500}]}},
+        [("blkio.weight_device", "8:16 500")],
+    ),
+    ({"rdma": {"mlx5_1": {"hcaHandles": 3}}}, [("rdma.max", "mlx5_1 hca_handle=3")]),
     (
         {"network": {"classID": 7, "priorities": [{"name": "eth0", "priority": 5}]}},
         [("net_cls.classid", "7"), ("net_prio.ifpriomap", "eth0 5")],

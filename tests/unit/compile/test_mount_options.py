@@ -16,6 +16,7 @@ from pyrun.linux import (
     MOUNT_ATTR_NODIRATIME,
     MOUNT_ATTR_NOEXEC,
     MOUNT_ATTR_NOSUID,
+    MOUNT_ATTR_NOSYMFOLLOW,
     MOUNT_ATTR_RDONLY,
     MOUNT_ATTR_STRICTATIME,
 )
@@ -40,6 +41,8 @@ ATTRIBUTES = [
     ("norelatime", MOUNT_ATTR_STRICTATIME, MOUNT_ATTR__ATIME),
     ("atime", 0, MOUNT_ATTR__ATIME),
     ("nostrictatime", 0, MOUNT_ATTR__ATIME),
+    ("nosymfollow", MOUNT_ATTR_NOSYMFOLLOW, 0),
+    ("symfollow", 0, MOUNT_ATTR_NOSYMFOLLOW),
     # the last word wins, about each thing
     ("ro rw", 0, MOUNT_ATTR_RDONLY),
     ("rw ro", MOUNT_ATTR_RDONLY, 0),
@@ -55,7 +58,33 @@ def parsed(words: str, **mount: Any) -> dict[str, Any]:
 
 @pytest.mark.parametrize(("words", "attr_set", "attr_clr"), ATTRIBUTES)
 def test_attributes(words: str, attr_set: int, attr_clr: int) -> None:
-    assert parsed(words) == {"set": attr_set, "clear": attr_clr, "propagation": [], "data": []}
+    nothing = {"propagation": [], "data": []}
+    assert parsed(words) == {"set": attr_set, "clear": attr_clr, "recursive": (0, 0), **nothing}
+
+
+@pytest.mark.parametrize(("words", "attr_set", "attr_clr"), ATTRIBUTES)
+def test_recursive_attributes(words: str, attr_set: int, attr_clr: int) -> None:
+    recursive = [f"r{word}" for word in words.split() if word != "defaults"]
+    found = parsed(" ".join(["nodev", "rbind", *recursive]))
+    assert found["recursive"] == (attr_set, attr_clr)
+    assert (found["set"], found["clear"], found["data"]) == (MOUNT_ATTR_NODEV, 0, [])
+
+
+@pytest.mark.parametrize("word", mount_options.ATTRIBUTES)
+def test_recursive_attributes_are_for_bind_mounts(word: str) -> None:
+    with pytest.raises(Error, match=f"'r{word}' is for bind mounts") as caught:
+        parsed(f"ro r{word}")
+    assert caught.value.pointer == "/mounts/0/options/1"
+
+
+def test_known() -> None:
+    """Those of the table in config.md, and crun's; none of them reaches a file system unawares."""
+    known = mount_options.KNOWN
+    assert known == sorted(set(known))
+    assert {"rbind", "rro", "rnosymfollow", "lazytime", "rsync", "rslave", "loud"} <= {*known}
+    assert not {"rasync", "rprivate=1", "", "size"} & {*known}
+    for word in known:
+        assert {key for key, _ in parsed(f"rbind {word}")["data"]} == set()
 
 
 def test_every_attribute_is_in_the_table() -> None:
@@ -70,7 +99,9 @@ DATA = [
     ("mode=", [("mode", "")]),
     ("size=1 size=2", [("size", "1"), ("size", "2")]),  # the file system decides
     ("sync", [("sync", None)]),
-    ("async", []),
+    ("lazytime mand dirsync", [("lazytime", None), ("mand", None), ("dirsync", None)]),
+    ("async nolazytime iversion noiversion silent loud nomand", []),
+    ("rsync rdirsync rmand", []),
     ("ro size=1", [("size", "1")]),
     ("ro=1", [("ro", "1")]),  # not the flag
 ]

@@ -36,6 +36,7 @@ def place(path: str, mode: str = "S_IFDIR|0755", resolve: str = "0", tree: str =
 
 CLONE = 'mounts[0].source: open_tree(host, "/src", AT_RECURSIVE) = tree'
 
+RDONLY, NOEXEC = "MOUNT_ATTR_RDONLY", "MOUNT_ATTR_NOEXEC"
 BINDS = [
     (bind("/m"), f"{CLONE}\n{place('/m')}"),
     (
@@ -66,6 +67,14 @@ BINDS = [
         bind("/m", "/src", "rbind", "rw"),
         f"""{CLONE}
         mounts[0].options: mount_setattr(tree, 0, 0, MOUNT_ATTR_RDONLY, 0)
+        {place("/m")}""",
+    ),
+    # The recursive ones last: they are about the mount itself too.
+    (
+        bind("/m", "/src", "rbind", "rro", "nodev", "rexec"),
+        f"""{CLONE}
+        mounts[0].options: mount_setattr(tree, 0, MOUNT_ATTR_NODEV, 0, 0)
+        mounts[0].options: mount_setattr(tree, AT_RECURSIVE, {RDONLY}, {NOEXEC}, 0)
         {place("/m")}""",
     ),
     # The option makes it a bind mount, whatever the type says.

@@ -132,9 +132,18 @@ EVERY_RULE = whole(
         gidMappings=ONE_ID,
         timeOffsets={"boottime": {"secs": 1}},
         devices=[{"type": "p", "path": "/dev/pipe"}],
+        netDevices={"eth0": {}},
+        personality={"domain": "LINUX32"},
+        memoryPolicy={"mode": "MPOL_LOCAL"},
     ),
     {"hostname": "box", "domainname": "d", "hooks": FULL["hooks"]},
-    process(terminal=True, consoleSize={"height": 1, "width": 1}, noNewPrivileges=True),
+    process(
+        terminal=True,
+        consoleSize={"height": 1, "width": 1},
+        noNewPrivileges=True,
+        scheduler={"policy": "SCHED_IDLE"},
+        ioPriority={"class": "IOPRIO_CLASS_IDLE", "priority": 0},
+    ),
     {"root": {"path": "rootfs", "readonly": True}},
 )
 
@@ -175,6 +184,8 @@ SEQUENCES = [
     ("sync_send", "pivot_root", ""),
     ("pivot_root", "setsid", ""),
     ("setsid", "take_terminal", ""),
+    ("setsid", "ioprio_set", "in a process group of our own"),
+    ("sched_setattr", "setresuid", "needs CAP_SYS_NICE"),
     ("drop_bounding", "setresuid", "needs CAP_SETPCAP"),
     ("setgroups", "setresgid", "CVE-2022-2990"),
     ("enter_cwd", "capset", ""),
