@@ -50,6 +50,7 @@ class Creation:
         try:
             self._write_intent()
             self._make_cgroup()
+            self._make_layers()
             child = self._spawn()
             launch.serve(child, self._answers(), sync.READY, self.prepared.steps, self.config)
             self._ready(child)
@@ -66,6 +67,13 @@ class Creation:
         driver.create(record, self._resources())
         if record != planned:
             self.container.write_intent()
+
+    def _make_layers(self) -> None:
+        if self.facts["layers"]:
+            # Only for a root made of layers.
+            from pyrun import layers
+
+            layers.make_place(self.container, self.facts["layers"])
 
     def undo(self) -> None:
         """As if it had not been; also after a `run` that could not start its program."""
@@ -103,6 +111,11 @@ class Creation:
             "own_pids": any(e["type"] == "pid" and not e.get("path") for e in namespaces),
             "umask": self.opts.get("umask", 0o022),
         }
+        if self.facts["layers"]:
+            # Whose files are in it, for who may not remove them as himself.
+            linux = self.config.get("linux") or {}
+            maps = {key: linux[key] for key in ("uidMappings", "gidMappings") if linux.get(key)}
+            self.container.intent["layers"] = {"linux": maps}
         self.container.write_intent()
 
     def _spawn(self) -> Child:
@@ -169,6 +182,10 @@ class Creation:
             fd = os.open(state.RESULT_FIFO, os.O_WRONLY | os.O_CLOEXEC, dir_fd=folder)
             os.close(both)
             return fd
+        if kind == "overlay":
+            from pyrun import layers
+
+            return layers.made_apart(self.container, self.config, self.facts["layers"])
         path = details[-1] if kind == "namespace" else details[0]
         try:
             if kind == "namespace":

@@ -133,16 +133,18 @@ def why(steps: list[Step], index: int, config: Config, number: int, seen: bytes)
     """The hint for a failed operation of a mount, "" if there is none better than that of HINTS."""
     pointer, (name, words, _) = steps[index]
     operands: Any = words
+    if name in ("make_in_root", "open_in_root"):
+        return destination(number, operands[1], seen)
+    mount = _mount(pointer, config)
+    if not mount:
+        return ""
     if name == "fsopen" and number == errno.ENODEV:
         return unknown_type(operands[0])
     if name == "fsmount":
-        mount = _mount(pointer, config)
         kind = str(mount.get("type") or "")
-        return not_mounted(number, kind, str(mount.get("source") or kind)) if mount else ""
+        return not_mounted(number, kind, str(mount.get("source") or kind))
     if name == "fsconfig" and number in (errno.ENOENT, errno.ENOTDIR):
         return missing_path(operands[2] or "")
-    if name in ("make_in_root", "open_in_root"):
-        return destination(number, operands[1], seen)
     if name == "move_mount" and number in (errno.ENOTDIR, errno.EINVAL):
         return other_kind(steps, index)
     return ""

@@ -94,6 +94,23 @@ ANYWHERE = {
     errno.EDQUOT: "a quota is used up",
 }
 
+# The same where the root is made of layers.
+LAYER_HINTS = {
+    (
+        "fsopen",
+        errno.ENODEV,
+    ): "this kernel lacks overlayfs or tmpfs: CONFIG_OVERLAY_FS, CONFIG_TMPFS",
+    ("fsconfig", errno.EINVAL): "the size of a tmpfs is a number with k, m, g or %",
+    ("fsmount", errno.EINVAL): "the file system of a layer, or of the state folder, does not do for"
+    " overlayfs: the kernel's log says which; try --overlay-upper tmpfs",
+    ("fsmount", errno.ELOOP): "a layer is named twice, or lies in another",
+    (
+        "fsmount",
+        errno.EACCES,
+    ): "root of the user namespace may not go to a layer or the state folder",
+    ("fsmount", errno.EPERM): "this kernel lets no user namespace mount an overlayfs (5.11 does)",
+}
+
 
 def explain(steps: list[Step], config: Config, index: int, report: Report) -> Error:
     """The Error for a failed operation of a plan."""
@@ -128,7 +145,10 @@ def sentence(pointer: str, where: str, op: Op, report: Report) -> Error:
 
         said = evidence.messages(seen)
         text += f" ({said})" if said else ""
-    return Error(text, "", _hint(name, operands, number))
+    hint = ""
+    if pointer == "/root/path" or pointer.startswith("/annotations/"):
+        hint = LAYER_HINTS.get((name, number), "")
+    return Error(text, "", hint or _hint(name, operands, number))
 
 
 def _hint(name: str, operands: Any, number: int) -> str:

@@ -29,6 +29,8 @@ def gather(config: Config, opts: Options, bundle: str, fifo: bool) -> Facts:
     rootfs = rootfs_path(config, bundle)
     capabilities = effective_capabilities()
     nested = in_user_namespace()
+    # CAP_SYS_ADMIN as root: whether namespaces can be made without a user namespace
+    privileged = bool(capabilities >> 21 & 1) and os.geteuid() == 0
     preserve, listen = inherited(opts.get("preserve_fds") or 0)
     facts: Facts = {
         "id": opts["id"],
@@ -37,8 +39,7 @@ def gather(config: Config, opts: Options, bundle: str, fifo: bool) -> Facts:
         "machine": os.uname().machine,
         "byteorder": sys.byteorder,
         "capabilities": capabilities,
-        # CAP_SYS_ADMIN as root: whether namespaces can be made without a user namespace
-        "privileged": bool(capabilities >> 21 & 1) and os.geteuid() == 0,
+        "privileged": privileged,
         "may_setgroups": may_setgroups(config, capabilities),
         "no_pivot": bool(opts.get("no_pivot")),
         "no_new_keyring": bool(opts.get("no_new_keyring")),
@@ -56,8 +57,23 @@ def gather(config: Config, opts: Options, bundle: str, fifo: bool) -> Facts:
         "seccomp_flags": 0,
         "cgroup_layout": "none",
         "cgroup_hierarchies": [],
+        "layers": root_layers(config, opts, bundle, nested=nested, privileged=privileged),
     }
     return facts
+
+
+def root_layers(
+    config: Config, opts: Options, bundle: str, *, nested: bool, privileged: bool
+) -> Facts:
+    """Of what the root is made, {} if it is root.path itself. Raises Error."""
+    flags = opts.get("ephemeral") or opts.get("overlay") or opts.get("overlay_upper")
+    names = config.get("annotations") or ()
+    if not flags and not any(name.startswith("org.pyrun.rootfs.") for name in names):
+        return {}
+    # Only for a root made of layers.
+    from pyrun import layers
+
+    return layers.facts(config, opts, bundle, nested=nested, privileged=privileged)
 
 
 def inherited(extra: int) -> tuple[int, list[tuple[str, str]]]:

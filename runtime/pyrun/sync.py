@@ -13,6 +13,7 @@ HOOK_OUTPUT = 7  # a file for what they print
 READY = 8  # all is done but what `start` starts
 START = 9  # the runtime that created us also starts us (`run`)
 NET_DEVICES = 10  # we are in the network namespace: move devices of the host into it
+LAYERS = 11  # here is the overlay that is to be the root
 
 NAMES = {
     ID_MAPS: "the id maps",
@@ -25,4 +26,5 @@ NAMES = {
     READY: "ready",
     START: "start",
     NET_DEVICES: "the network devices",
+    LAYERS: "the root made of layers",
 }

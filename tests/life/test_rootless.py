@@ -81,6 +81,18 @@ class User(NamedTuple):
         (self.home / "bundle/config.json").write_text(json.dumps(config))
 
 
+def map_ranges(user: User, config: dict[str, Any]) -> None:
+    """The user's own id as 0, and from 1 on what /etc/subuid and /etc/subgid give."""
+    for kind, own in (("uid", user.entry.pw_uid), ("gid", user.entry.pw_gid)):
+        text = Path(f"/etc/sub{kind}").read_text()
+        line = next(line for line in text.splitlines() if line.startswith(f"{NAME}:"))
+        _, start, count = line.split(":")
+        config["linux"][f"{kind}Mappings"] = [
+            {"containerID": 0, "hostID": own, "size": 1},
+            {"containerID": 1, "hostID": int(start), "size": int(count)},
+        ]
+
+
 @pytest.fixture(scope="module")
 def account() -> Iterator[pwd.struct_passwd]:
     """An account with ranges in /etc/subuid and /etc/subgid, as useradd makes it."""
@@ -161,15 +173,7 @@ def test_ranges(user: User) -> None:
     """Of /etc/subuid, by newuidmap and newgidmap."""
     config = user.config("id", "cat /proc/self/uid_map", "cat /proc/self/gid_map", "chown /tmp 5 6")
     config["root"]["readonly"] = False
-    linux = config["linux"]
-    for kind, own in (("uid", user.entry.pw_uid), ("gid", user.entry.pw_gid)):
-        text = Path(f"/etc/sub{kind}").read_text()
-        line = next(line for line in text.splitlines() if line.startswith(f"{NAME}:"))
-        _, start, count = line.split(":")
-        linux[f"{kind}Mappings"] = [
-            {"containerID": 0, "hostID": own, "size": 1},
-            {"containerID": 1, "hostID": int(start), "size": int(count)},
-        ]
+    map_ranges(user, config)
     config["process"]["user"] = {"uid": 1000, "gid": 1000, "additionalGids": [5]}
     config["process"]["capabilities"] = {
         kind: ["CAP_CHOWN"]
@@ -185,6 +189,39 @@ def test_ranges(user: User) -> None:
     assert chown == "ok"
     # what the container's other users own is not the user's to remove
     subprocess.run(["chown", "-R", str(user.entry.pw_uid), user.home], check=True)
+
+
+def test_root_of_layers(user: User) -> None:
+    """The kernel lets root of a user namespace mount an overlayfs."""
+    verbs = "write /etc/x y", "remove /payload", "ls /etc", "remove /home/user", "mkdir /home/user"
+    config = user.config(*verbs)
+    config["root"]["readonly"] = False
+    user.save(config)
+    for upper in ("dir", "tmpfs"):
+        result = user("run", "--ephemeral", "--overlay-upper", upper, "x")
+        assert result.code == 0, result
+        assert result.answers() == ["ok", "ok", "x", "ok", "ok"]  # the last is opaque: an attribute
+        assert os.listdir(user.home / "bundle/rootfs/etc") == []
+        assert (user.home / "bundle/rootfs/payload").exists()
+        assert os.listdir(user.home / "run/pyrun") == []
+
+
+@needs("newuidmap")
+def test_layer_with_files_of_many_ids(user: User) -> None:
+    """They are the user's to remove: as root of the same map."""
+    config = user.config("mkdir /etc/a", "mkdir /etc/a/b", "chown /etc/a/b 5 6", "chown /etc/a 7 8")
+    config["root"]["readonly"] = False
+    map_ranges(user, config)
+    for kind in ("bounding", "effective", "permitted"):
+        config["process"]["capabilities"][kind].append("CAP_CHOWN")
+    user.save(config)
+    result = user("run", "--keep", "--ephemeral", "x")
+    assert result.code == 0, result
+    assert result.answers() == ["ok"] * 4
+    written = user.home / "run/pyrun/x/overlay/top/upper/etc/a"
+    assert written.stat().st_uid > 100
+    assert user("delete", "x") == Result(0, "", "")
+    assert os.listdir(user.home / "run/pyrun") == []
 
 
 @needs("newuidmap")

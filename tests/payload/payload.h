@@ -23,6 +23,7 @@ void show_link(const char *path);
     VERB("write", write)                                                                           \
     VERB("read", read_device)                                                                      \
     VERB("mkdir", mkdir)                                                                           \
+    VERB("remove", remove)                                                                         \
     VERB("mknod", mknod)                                                                           \
     VERB("chmod", chmod)                                                                           \
     VERB("chown", chown)                                                                           \

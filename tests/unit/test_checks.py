@@ -245,6 +245,12 @@ REFUSED: list[tuple[dict[str, object], str, str]] = [
     (resource_device(access=""), "/linux/resources/devices/0/access", "made of r, w and m"),
     (resource_device(), "/linux/resources/devices/0/access", "made of r, w and m"),
     (resource_device(access="rx"), "/linux/resources/devices/0/access", "made of r, w and m"),
+    # compile/test_layers.py has the table of these
+    (
+        with_("annotations", {"org.pyrun.rootfs.overlay": ""}, isolated()),
+        "/annotations/org.pyrun.rootfs.overlay",
+        "names no layer",
+    ),
     # network devices; test_net_device_names.py has the table of names
     (
         with_("linux", {"netDevices": {"eth0": {}}}),

@@ -64,6 +64,15 @@ def annotation_keys(config: Config) -> Iterator[Problem]:
         yield "/annotations", "has an empty key"
 
 
+def root_layers(config: Config) -> Iterator[Problem]:
+    """The annotations that make the root an overlay."""
+    if any(key.startswith("org.pyrun.rootfs.") for key in config.get("annotations", ())):
+        # Only for those.
+        from pyrun.compile import layers
+
+        yield from layers.problems(config)
+
+
 def hook_paths(config: Config) -> Iterator[Problem]:
     for kind, hooks in config.get("hooks", {}).items():
         if kind not in HOOKS:
@@ -155,6 +164,7 @@ CHECKS = (
     version,
     root_given,
     annotation_keys,
+    root_layers,
     hook_paths,
     *PROCESS,
     *checks_mounts.CHECKS,

@@ -7,7 +7,7 @@ from __future__ import annotations
 import errno
 
 from pyrun import ops
-from pyrun.compile.donations import namespace, opens_sources, slot_of
+from pyrun.compile.donations import lays_apart, namespace, opens_sources, slot_of
 from pyrun.compile.mount_options import PROPAGATION, destination, from_host
 from pyrun.compile.slots import CONTEXT, EMPTY, HOST, NULL, ROOT, TARGET
 from pyrun.linux import (
@@ -43,7 +43,14 @@ def prepare(config: Config, facts: Facts) -> Steps:
         # pivot_root(2) refuses a shared parent, and attaching our root would reach the host
         yield PROPAGATION_POINTER, ops.mount_setattr(HOST, 0, 0, 0, MS_PRIVATE)
     root = ROOT
-    if opens_sources(config, facts):
+    if lays_apart(config, facts):
+        root = slot_of(facts, "overlay")
+    elif facts["layers"]:
+        # Only for a root made of layers.
+        from pyrun.compile import layers
+
+        yield from layers.make(facts["layers"])
+    elif opens_sources(config, facts):
         root = slot_of(facts, "tree", facts["rootfs"], "recursive", "/root/path")
     else:
         # Before the cover, which may go over it.

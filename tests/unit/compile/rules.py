@@ -36,6 +36,7 @@ FACTS: Config = {
     "seccomp_flags": 0,
     "cgroup_layout": "v2",
     "cgroup_hierarchies": [],
+    "layers": {},
 }
 ONE_ID = [{"containerID": 0, "hostID": 1000, "size": 1}]
 
