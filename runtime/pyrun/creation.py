@@ -10,7 +10,7 @@ from __future__ import annotations
 import errno
 import os
 import time
-from _signal import SIG_IGN, SIGHUP, SIGINT, SIGTERM, getsignal
+from _signal import SIG_DFL, SIG_IGN, SIGHUP, SIGINT, SIGTERM, getsignal
 from _signal import signal as on_signal
 
 from pyrun import idmaps, init, launch, log, shortcut, starting, state, sync, teardown
@@ -110,6 +110,7 @@ class Creation:
             "hooks": {kind: hooks[kind] for kind in ("poststart", "poststop") if hooks.get(kind)},
             "own_pids": any(e["type"] == "pid" and not e.get("path") for e in namespaces),
             "umask": self.opts.get("umask", 0o022),
+            "notify": self.facts["notify"],
         }
         if self.facts["layers"]:
             # Whose files are in it, for who may not remove them as himself.
@@ -117,6 +118,10 @@ class Creation:
             maps = {key: linux[key] for key in ("uidMappings", "gidMappings") if linux.get(key)}
             self.container.intent["layers"] = {"linux": maps}
         self.container.write_intent()
+        if self.facts["notify"]:
+            from pyrun import notify
+
+            notify.make_folder(self.container)
 
     def _spawn(self) -> Child:
         """The executor in its namespaces and cgroup, on record, with its maps and its plan."""
@@ -307,6 +312,12 @@ def _ignore_signals() -> None:
     """What was begun is finished: those that a person or an engine ends us by have to wait."""
     for number in (SIGHUP, SIGINT, SIGTERM):
         on_signal(number, SIG_IGN)
+
+
+def let_interrupt() -> None:
+    """A person or an engine may end us again: what was begun is finished."""
+    for number in (SIGINT, SIGTERM):
+        on_signal(number, SIG_DFL)
 
 
 def _interrupted(number: int, _frame: object) -> None:

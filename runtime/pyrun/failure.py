@@ -71,6 +71,11 @@ HINTS = {
     ("enter_cwd", errno.ENOENT): "the directory is outside the container's root",
     ("open_cwd", errno.ENOTDIR): "it is not a directory",
     ("enter_cwd", errno.EACCES): "the container's user may not go there",
+    ("write_own_proc", errno.ENOENT): "no profile of this name is loaded: see apparmor_parser(8)",
+    ("write_own_proc", errno.EACCES): "the security policy does not let the runtime change to it",
+    ("write_own_proc", errno.EPERM): "the security policy does not let the runtime change to it",
+    ("write_own_proc", errno.EINVAL): "the security policy has no such label",
+    ("set_label", errno.EINVAL): "the security policy has no such label",
     ("write_proc", errno.EXDEV): "something is mounted over it",
     ("execve", errno.ENOEXEC): "not a program for this machine: another architecture, or a script"
     " without #!",
@@ -237,6 +242,8 @@ def describe(op: Op) -> str:
     operands: Any = op[1]
     if name in ("open_host", "fsopen"):
         return f"{name} {operands[0]}"
+    if name == "write_own_proc":
+        return f"write /proc/thread-self/{operands[1]}"  # as runc says it; podman looks for it
     if name in ("make_in_root", "open_in_root", "open_tree", "fsconfig") and operands[1]:
         value = f"={operands[2]}" if name == "fsconfig" and operands[2] else ""
         return f"{name} {operands[1]}{value}"

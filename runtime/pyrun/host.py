@@ -46,12 +46,14 @@ def gather(config: Config, opts: Options, bundle: str, fifo: bool) -> Facts:
         "preserve_fds": preserve,
         "fifo": fifo,
         "extra_env": listen,
+        "notify": False,
         "own_namespaces": own_namespaces(config),
         "sources": sources(config, bundle),
         "device_sources": devices.sources(config),
         # mknod(2) is for the first user namespace alone: everywhere else nodes are bound
         "binds_devices": nested or devices.in_user_namespace(config),
         "has_kcore": os.path.exists("/proc/kcore"),
+        "security_modules": security_modules(config),
         "memory_nodes": memory_nodes(config),
         "seccomp": b"",
         "seccomp_flags": 0,
@@ -94,6 +96,8 @@ def inherited(extra: int) -> tuple[int, list[tuple[str, str]]]:
                 hint=f"--preserve-fds {extra}, LISTEN_FDS {listen}: they start at 3",
             ) from None
     names = [("LISTEN_FDS", str(listen)), ("LISTEN_PID", "1")] if listen else []
+    if listen and "LISTEN_FDNAMES" in os.environ:
+        names.append(("LISTEN_FDNAMES", os.environ["LISTEN_FDNAMES"]))
     return listen + extra, names
 
 
@@ -156,6 +160,31 @@ def sources(config: Config, bundle: str) -> dict[str, str]:
             path = mount_options.source(mount, {"bundle": bundle})
             found[path] = kind(path, f"/mounts/{index}/source")
     return found
+
+
+def security_modules(config: Config) -> list[str]:
+    """Which of those that the config has a label for are at work here."""
+    process, linux = config.get("process") or {}, config.get("linux") or {}
+    found = []
+    if process.get("apparmorProfile") and _apparmor():
+        found.append("AppArmor")
+    if (process.get("selinuxLabel") or linux.get("mountLabel")) and _selinux():
+        found.append("SELinux")
+    return found
+
+
+def _selinux() -> bool:
+    """Its own file system is known when it is on: selinux(8)."""
+    return "selinuxfs" in read_text("/proc/filesystems").split()
+
+
+def _apparmor() -> bool:
+    try:
+        return read_text("/sys/module/apparmor/parameters/enabled").startswith("Y")
+    except PermissionError:
+        return True  # it keeps its state from us: the kernel will answer
+    except OSError:
+        return False
 
 
 def memory_nodes(config: Config) -> str:

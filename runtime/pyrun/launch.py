@@ -22,6 +22,7 @@ from _struct import Struct
 from pyrun import plan
 from pyrun.errors import Error, from_os, reason
 from pyrun.kernel._linux import ffi, lib
+from pyrun.linux import PR_SET_CHILD_SUBREAPER
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -247,6 +248,14 @@ def open_tree(path: str, recursive: bool) -> int:
 def mount_setattr(fd: int, flags: int, attr_set: int, attr_clr: int, propagation: int) -> None:
     """mount_setattr(2) on a descriptor. Raises OSError."""
     result = lib.pyrun_mount_setattr(fd, flags, attr_set, attr_clr, propagation)
+    if result < 0:
+        raise OSError(-result, os.strerror(-result))
+
+
+def become_subreaper(*, yes: bool) -> None:
+    """Whether orphans among our descendants become our children: PR_SET_CHILD_SUBREAPER of
+    prctl(2). Raises OSError."""
+    result = lib.pyrun_prctl(PR_SET_CHILD_SUBREAPER, int(yes))
     if result < 0:
         raise OSError(-result, os.strerror(-result))
 

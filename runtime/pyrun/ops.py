@@ -224,6 +224,17 @@ def write_proc(proc: Slot, path: str, text: str) -> Op:
     return ("write_proc", (proc, path, text), 0)
 
 
+def write_own_proc(proc: Slot, path: str, text: str) -> Op:
+    """The same in the folder of this process: a private procfs of our pid namespace has no link on
+    the way, as /proc/self would be."""
+    return ("write_own_proc", (proc, path, text), 0)
+
+
+def set_label(directory: Slot, label: str) -> Op:
+    """fsetxattr(2) of security.selinux."""
+    return ("set_label", (directory, label), 0)
+
+
 # Terminal and standard streams
 
 

@@ -53,7 +53,12 @@ def gather(opts: Options, fifo: bool) -> tuple[Config, Facts]:
     if opts.get("no_pivot") and namespace(config, "user"):
         # the host's proc can't be detached there, and an unmasked one would stay below
         raise Error("--no-pivot does not go with a user namespace")
-    return config, host.gather(config, opts, bundle, fifo)
+    facts = host.gather(config, opts, bundle, fifo)
+    if os.environ.get("NOTIFY_SOCKET"):
+        from pyrun import notify
+
+        notify.arrange(config, facts, f"{state.root_path(opts)}/{opts['id']}")
+    return config, facts
 
 
 def complete(opts: Options, config: Config, facts: Facts, cache: str) -> Prepared:

@@ -66,7 +66,7 @@ def _ordinary(container: Container) -> int:
     """The verbs for which nothing is to be done but what fast.c does."""
     intent = container.intent
     found = DESCRIBE
-    if not intent["hooks"].get("poststart"):
+    if not intent["hooks"].get("poststart") and not intent.get("notify"):
         found |= START
     # What another manager than cgroupfs has made is not removed by rmdir(2) alone.
     # Nor is what the container wrote into a layer of its own.

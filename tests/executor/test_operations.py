@@ -148,6 +148,13 @@ WORK: dict[str, list[Op]] = {
     "reopen_null": [*tmpfs(), ops.reopen_null(TREE)],
     "sethostname": [ops.sethostname("box"), ops.setdomainname("test")],
     "setrlimit": [ops.setrlimit(4, 0, 0)],
+    "set_label": [*tmpfs(), ops.set_label(TREE, "a:b:c:s0")],
+    "write_own_proc": [
+        ops.fsopen("proc", CONTEXT),
+        ops.fsconfig(CONTEXT, "subset", "pid"),
+        ops.fsmount(CONTEXT, 0, A),
+        ops.write_own_proc(A, "comm", "x"),
+    ],
     "reset_affinity": [ops.reset_affinity()],
     "sched_setattr": [ops.sched_setattr(3, 1, 5, 0, 0, 0, 0)],
     "ioprio_set": [ops.ioprio_set(3 << 13 | 7)],
@@ -225,6 +232,27 @@ ERRORS: list[tuple[list[Op], int, int]] = [
         errno.ELOOP,
     ),
     ([*tmpfs(), ops.write_proc(TREE, "../x", "1")], 2, errno.EXDEV),
+    (
+        # not of this pid namespace: a file of some other process, or of none
+        [
+            *tmpfs(),
+            ops.make_in_root(TREE, "/1/comm", FILE, 0, A),
+            ops.write_own_proc(TREE, "x", ""),
+        ],
+        3,
+        errno.ENOENT,
+    ),
+    (
+        # a file that somebody else has made, or mounted
+        [
+            *tmpfs(),
+            ops.make_in_root(TREE, "/1/comm", FILE, 0, A),
+            ops.write_own_proc(TREE, "comm", "x"),
+        ],
+        3,
+        errno.EXDEV,
+    ),
+    ([*tmpfs(), ops.write_own_proc(TREE, "x" * 4096, "")], 2, errno.ENAMETOOLONG),
     ([*tmpfs(), ops.open_in_root(TREE, "/", O_PATH, 0, A), ops.open_pty(A, B, C)], 3, errno.ENOENT),
     ([ops.find_executable([])], 0, errno.ENOENT),
     ([ops.find_executable(["/no/such", "/etc"])], 0, errno.EACCES),

@@ -234,67 +234,6 @@ def test_signals_are_as_at_birth(container: Container) -> None:
 
 
 @with_peers
-def test_descriptors(container: Container) -> None:
-    """Three, and no way from any of them back to the host's directories (CVE-2024-21626)."""
-    read, write = os.pipe()
-    folder = os.open("/", os.O_RDONLY)
-    for fd in (read, write, folder):
-        os.set_inheritable(fd, True)  # noqa: FBT003
-    result = container.run("fds", close_fds=False)
-    for fd in (read, write, folder):
-        os.close(fd)
-    assert [line.split()[0] for line in result.answers()[0].splitlines()] == ["0", "1", "2"]
-
-
-def test_preserve_fds(container: Container) -> None:
-    read, write = os.pipe()
-
-    def place() -> None:
-        os.dup2(write, 3)
-        os.dup2(write, 4)
-        os.dup2(write, 5)
-
-    result = container.run(
-        "fds", "write-fd 4 hello", flags=["--preserve-fds", "2"], preexec_fn=place, close_fds=False
-    )
-    os.close(write)
-    assert [line.split()[0] for line in result.answers()[0].splitlines()] == list("01234")
-    assert os.read(read, 100) == b"hello"
-    os.close(read)
-
-
-@differs(
-    runc="1.1 does not look: it hands over descriptors of its own",
-    crun="1.8 does not look whether they are open",
-)
-def test_preserve_fds_must_be_open(container: Container) -> None:
-    result = container.run("fds", flags=["--preserve-fds", "3"])
-    assert result.code == 1
-    assert result.out == ""
-
-
-@differs(crun="1.8 sets LISTEN_PID alone")
-def test_listen_fds(container: Container) -> None:
-    """Socket activation: descriptors from 3 on, if they are meant for the runtime."""
-    read, write = os.pipe()
-
-    def activate() -> None:
-        os.dup2(write, 3)
-        os.environ["LISTEN_PID"] = str(os.getpid())
-
-    script = 'LISTEN_PID=$$ LISTEN_FDS=1 exec "$@"'
-    result = container.run(
-        "env", "fds", prefix=["sh", "-c", script, "sh"], preexec_fn=activate, close_fds=False
-    )
-    os.close(read)
-    os.close(write)
-    env, fds = result.answers()
-    assert "LISTEN_FDS=1" in env.splitlines()
-    assert "LISTEN_PID=1" in env.splitlines()
-    assert [line.split()[0] for line in fds.splitlines()] == list("0123")
-
-
-@with_peers
 def test_exit_code(container: Container) -> None:
     assert container.run("exit 0").code == 0
     assert container.run("exit 7").code == 7

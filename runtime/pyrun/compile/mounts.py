@@ -146,7 +146,14 @@ def _new(
         yield pointer, ops.copy_mode(CONTEXT, TARGET)
     for key, value in data:
         yield f"{pointer}/options", ops.fsconfig(CONTEXT, key, value)
+    labelled = (config.get("linux") or {}).get("mountLabel")
+    if labelled:
+        from pyrun.compile import labels  # rare
+
+        yield from labels.context(kind, config)
     yield pointer, ops.fsmount(CONTEXT, options["set"], tree)
+    if labelled:
+        yield from labels.mounted(kind, tree, config)
     if destination(mount) == "/dev" and kind != "devtmpfs":
         yield from devices.fill(tree, config, facts)
     yield pointer, ops.move_mount(tree, TARGET)

@@ -9,7 +9,8 @@ import errno
 from pyrun import ops, sync
 from pyrun.compile import sysctl_names
 from pyrun.compile.donations import is_new, namespace, namespaces, slot_of
-from pyrun.compile.slots import HOOK_OUTPUT, PEER, ROOT, START_STATE
+from pyrun.compile.process import labelled
+from pyrun.compile.slots import HOOK_OUTPUT, OWN_PROC, PEER, ROOT, START_STATE
 from pyrun.errors import Error
 from pyrun.linux import CLONE_NEWCGROUP, CLONE_NEWTIME, CLONE_NEWUSER, NAMESPACES, PR_SET_DUMPABLE
 
@@ -144,7 +145,8 @@ def unshare_late(config: Config, facts: Facts) -> Steps:
 def forget_host(config: Config, facts: Facts) -> Steps:
     """No descriptor that leads to the host, or to another namespace, is left to whoever gets at
     this process: from here on it can be seen from inside."""
-    yield POINTER, ops.close_all_but(_numbers(facts, ROOT, PEER))
+    kept = (ROOT, PEER, OWN_PROC) if labelled(config) else (ROOT, PEER)
+    yield POINTER, ops.close_all_but(_numbers(facts, *kept))
 
 
 def forget_all(config: Config, facts: Facts) -> Steps:

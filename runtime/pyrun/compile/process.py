@@ -69,6 +69,29 @@ def scheduling(config: Config, facts: Facts) -> Steps:
         yield from rules.apply(config, facts)
 
 
+def labelled(config: Config) -> bool:
+    """Whether a security module is to confine the process."""
+    process = config["process"]
+    return bool(process.get("apparmorProfile") or process.get("selinuxLabel"))
+
+
+def prepare_labels(config: Config, facts: Facts) -> Steps:
+    """Where process.apparmorProfile and process.selinuxLabel will be written; and whether they, and
+    linux.mountLabel, mean anything here."""
+    if labelled(config) or (config.get("linux") or {}).get("mountLabel"):
+        from pyrun.compile import labels  # rare
+
+        yield from labels.prepare(config, facts)
+
+
+def apply_labels(config: Config, facts: Facts) -> Steps:
+    """Those of the next program: startContainer hooks are programs of the container, too."""
+    if labelled(config):
+        from pyrun.compile import labels  # rare
+
+        yield from labels.apply(config, facts)
+
+
 def memory_policy(config: Config, facts: Facts) -> Steps:
     """linux.memoryPolicy."""
     if (config.get("linux") or {}).get("memoryPolicy"):

@@ -57,7 +57,7 @@ def prepare(config: Config, facts: Facts) -> Steps:
         yield "/root/path", ops.open_tree(HOST, facts["rootfs"], AT_RECURSIVE, ROOT)
     yield from _unshare(config, facts, root)
     if _masks(config):
-        yield from _covers(place(config, facts))
+        yield from _covers(config, facts)
     yield "/root/path", ops.open_host(place(config, facts), O_PATH | O_DIRECTORY, TARGET)
     yield "/root/path", ops.move_mount(root, TARGET)
     if root != ROOT:
@@ -80,7 +80,7 @@ def _masks(config: Config) -> bool:
     return bool((config.get("linux") or {}).get("maskedPaths"))
 
 
-def _covers(path: str) -> Steps:
+def _covers(config: Config, facts: Facts) -> Steps:
     """What masks are made of. The empty directory goes where the root goes, which hides it: only an
     attached mount can be cloned before kernel 6.15. It comes before the root: later, it would cover
     it."""
@@ -91,9 +91,13 @@ def _covers(path: str) -> Steps:
     yield pointer, ops.fsconfig(CONTEXT, "source", "tmpfs")
     for key, value in (("nr_blocks", "1"), ("nr_inodes", "1"), ("mode", "755")):
         yield pointer, ops.fsconfig(CONTEXT, key, value)
+    if (config.get("linux") or {}).get("mountLabel"):
+        from pyrun.compile import labels  # rare
+
+        yield from labels.context("tmpfs", config)
     attributes = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC
     yield pointer, ops.fsmount(CONTEXT, attributes, EMPTY)
-    yield pointer, ops.open_host(path, O_PATH | O_DIRECTORY, TARGET)
+    yield pointer, ops.open_host(place(config, facts), O_PATH | O_DIRECTORY, TARGET)
     yield pointer, ops.move_mount(EMPTY, TARGET)
 
 

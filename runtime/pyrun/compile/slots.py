@@ -19,7 +19,8 @@ HOOK_STATE = 1012
 HOOK_OUTPUT = 1011
 BUNDLE = 1010
 START_STATE = 1009
-LOWEST = 1009  # of the names above
+OWN_PROC = 1008  # a private procfs in which the init finds itself
+LOWEST = 1008  # of the names above
 
 
 def deferred(count: int) -> int:

@@ -7,11 +7,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from pyrun.types import Config, Problem
 
-PROCESS = (
-    "apparmorProfile",
-    "selinuxLabel",
-)
-LINUX = ("mountLabel", "intelRdt")
+PROCESS: tuple[str, ...] = ()
+LINUX = ("intelRdt",)
 MOUNT = ("uidMappings", "gidMappings")
 
 

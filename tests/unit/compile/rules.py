@@ -31,6 +31,7 @@ FACTS: Config = {
     "device_sources": [],
     "binds_devices": False,
     "has_kcore": False,
+    "security_modules": ["AppArmor", "SELinux"],
     "memory_nodes": "0-3\n",
     "seccomp": b"",
     "seccomp_flags": 0,
