@@ -25,6 +25,8 @@
  *      | -- GO -----------------------------> |   pid recorded, id maps written
  *      | <----------------- SYNC (point) ---- |   sync, sync_send (+ fd), sync_receive
  *      | -- GO (+ fd for sync_receive) -----> |
+ *      | <--------- SYNC (point, listener) -- |   seccomp_listen: fetched by pidfd_getfd(2)
+ *      | -- GO -----------------------------> |
  *      | <-- FAILED (index, errno, detail) -- |
  *      | <---------------------- evidence --- |   if there is any (evidence.h); the executor ends
  *

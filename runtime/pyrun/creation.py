@@ -15,7 +15,7 @@ from _signal import signal as on_signal
 
 from pyrun import idmaps, init, launch, log, shortcut, starting, state, sync, teardown
 from pyrun.cgroup import driver
-from pyrun.compile import rlimits
+from pyrun.compile import process, rlimits
 from pyrun.compile.donations import donations, namespace
 from pyrun.errors import Error, from_os
 from pyrun.linux import CLONE_NEWUSER
@@ -86,6 +86,8 @@ class Creation:
         cgroup = self.container.intent.get("cgroup")
         if isinstance(error, launch.DiedError) and cgroup and driver.oom_killed(cgroup):
             return Error("container init was OOM-killed (memory limit too low?)")
+        if isinstance(error, launch.DiedError) and process.has_listener(self.facts):
+            error.hint = "does the seccomp profile allow what a listener takes? " + process.TAKEN
         if isinstance(error, Error):
             error.message += starting.hook_output(self.container)
         return error
@@ -211,6 +213,7 @@ class Creation:
             sync.CREATE_STATE: self._state_when_creating,
             sync.START_STATE: self._state_when_created,
             sync.HOOK_OUTPUT: self._output_for_hooks,
+            sync.LISTENER: self._send_listener,
         }
 
     def _new_init(self, child: Child, _fd: int) -> None:
@@ -272,6 +275,15 @@ class Creation:
     def _output_for_hooks(self, _child: Child, _fd: int) -> int:
         flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
         return os.open(state.HOOKS_LOG, flags, 0o600, dir_fd=self.container.fd)
+
+    def _send_listener(self, child: Child, fd: int) -> None:
+        # Only for profiles with SCMP_ACT_NOTIFY.
+        from pyrun import seccomp_agent
+
+        try:
+            seccomp_agent.send(self.container, self.config, child.pid, fd)
+        finally:
+            os.close(fd)
 
     def _ready(self, child: Child) -> None:
         """All that a caller of `create` may rely on when it returns 0, then the word to go on."""

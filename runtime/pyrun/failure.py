@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     # What an executor reports: errno, a detail (the wait status of a hook), and evidence.
     Report: TypeAlias = tuple[int, int, bytes]
 
+FILTER_PRIVILEGE = "without noNewPrivileges a filter needs CAP_SYS_ADMIN"
 # (operation, errno): what that usually means here. The kernel's own words come first, always.
 HINTS = {
     ("open_tree", errno.EINVAL): "a mount below it may not be left out by this user: try rbind",
@@ -47,7 +48,9 @@ HINTS = {
     ("open_pty", errno.ENOTTY): "/dev/pts of the container is not a devpts",
     ("open_pty", errno.ENOENT): "a terminal needs a devpts at /dev/pts (see mounts)",
     ("open_pty", errno.ENOSPC): "too many terminals: see kernel.pty.max, and max= of the devpts",
-    ("seccomp", errno.EACCES): "without noNewPrivileges a filter needs CAP_SYS_ADMIN",
+    ("seccomp", errno.EACCES): FILTER_PRIVILEGE,
+    ("seccomp_listen", errno.EACCES): FILTER_PRIVILEGE,
+    ("wait_start", errno.EPERM): "the seccomp profile does not allow read",
     ("setrlimit", errno.EPERM): "above the caller's own hard limit (raising it takes"
     " CAP_SYS_RESOURCE), or above fs.nr_open",
     ("sched_setattr", errno.EPERM): "real-time policies and a nice below 0 take CAP_SYS_NICE of the"
@@ -168,7 +171,7 @@ def _hint(name: str, operands: Any, number: int) -> str:
         found = kernel_lacks.namespaces(operands[1], number)
     elif name == "write_proc":
         found = kernel_lacks.sysctl(operands[1], number)
-    elif name == "seccomp":
+    elif name in ("seccomp", "seccomp_listen"):
         found = kernel_lacks.seccomp(operands[0], number)
     if not found and number == errno.ENOSYS:
         found = kernel_lacks.system_call(name)

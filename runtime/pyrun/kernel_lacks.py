@@ -157,7 +157,7 @@ def _no_setting(path: str) -> str:
 
 
 def seccomp(flags: int, number: int) -> str:
-    """Why a filter was not taken."""
+    """Why a filter with these flags was not taken."""
     if number == errno.EINVAL:
         names = [
             f"SECCOMP_FILTER_FLAG_{name} needs Linux {version}"
@@ -170,5 +170,5 @@ def seccomp(flags: int, number: int) -> str:
     if number == errno.ENOMEM:
         return "all filters of a process together may have 32768 instructions"
     if number == errno.EBUSY:
-        return "a filter around pyrun has a listener already, and there can be only one"
+        return "the caller is under a seccomp agent itself, and the kernel takes one"
     return ""

@@ -208,10 +208,22 @@ def serve(
         elif first == until:
             return
         else:
+            if number:  # no point but the listener's has one: a descriptor of the init's table
+                fd = _fetch(child, number)
             answer = answers[first](child, fd)
             _send(child, GO, [] if answer is None else [answer])
             if answer is not None:
                 os.close(answer)
+
+
+def _fetch(child: Child, number: int) -> int:
+    """pidfd_getfd(2). Raises Error."""
+    fd = lib.pyrun_pidfd_getfd(child.pidfd, number)
+    if fd < 0:
+        hint = "Yama may forbid it (see /proc/sys/kernel/yama/ptrace_scope)"
+        hint = hint if fd == -errno.EPERM else ""
+        raise Error(f"pidfd_getfd: {reason(-fd)}", "/linux/seccomp/listenerPath", hint)
+    return int(fd)
 
 
 def _become(child: Child, pid: int) -> None:

@@ -156,6 +156,19 @@ def test_without_no_new_privileges_the_filter_needs_a_capability_till_then() -> 
     assert told(rules.execute, config, **unusual) == [FILTER, given_up, EXECVE]
 
 
+def test_a_filter_with_a_listener_comes_while_there_is_a_runtime() -> None:
+    """docs/decisions/0007: before `ready`, and the capability that it took is given up at once."""
+    unusual = {"seccomp": bytes(16), "seccomp_flags": 8, "fifo": False}
+    config = process(args=["sh"], env=["HOME=/"], noNewPrivileges=True)
+    listen = "linux.seccomp: seccomp_listen(SECCOMP_FILTER_FLAG_NEW_LISTENER, 2 instructions, "
+    listen += "the seccomp listener)"
+    assert told(rules.ready, config, **unusual)[1:] == [listen, "-: sync(ready)", "-: sync(start)"]
+    assert told(rules.execute, config, **unusual) == ['process.args: execve(["sh"], ["HOME=/"])']
+    config["process"]["noNewPrivileges"] = False
+    after = told(rules.ready, config, **unusual)[2]
+    assert after == "process.capabilities: capset(0, 0, 0)"
+
+
 def sets(**kinds: str) -> Config:
     return process(capabilities={kind: words.split() for kind, words in kinds.items()})
 
