@@ -68,6 +68,7 @@ HINTS = {
     ("setresgid", errno.EINVAL): "the user namespace does not map this group",
     ("setresuid", errno.EAGAIN): "the user has RLIMIT_NPROC processes already",
     ("setgroups", errno.EINVAL): "the user namespace does not map one of these groups",
+    ("drop_bounding", errno.EPERM): "it takes CAP_SETPCAP, which the caller of pyrun does not hold",
     ("capset", errno.EPERM): "the caller of pyrun does not hold them itself",
     ("fork_init", errno.EAGAIN): "pids.max of the cgroup, RLIMIT_NPROC or kernel.pid_max is"
     " reached",
