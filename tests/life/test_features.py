@@ -10,7 +10,7 @@ from typing import Any
 from life.runtimes import executable
 from needs import needs
 
-# What runc 1.1 has of its own, or as flags of mount(2) where the kernel has none for every file system.
+# What runc 1.1 has of its own, or as a flag where the kernel leaves it to the file system.
 NOT_OURS = {
     "annotations": {"org.opencontainers.runc.commit", "org.opencontainers.runc.version"},
     "mountOptions": {"acl", "noacl", "remount", "tmpcopyup"},
