@@ -17,6 +17,7 @@ from pyrun import idmaps, init, launch, log, shortcut, starting, state, sync, te
 from pyrun.cgroup import driver
 from pyrun.compile import rlimits
 from pyrun.compile.donations import donations, namespace
+from pyrun.compile.mount_options import tree_flags
 from pyrun.errors import Error, from_os
 from pyrun.linux import CLONE_NEWUSER
 
@@ -37,6 +38,7 @@ class Creation:
         self.facts = prepared.facts
         self.opts = prepared.opts
         self.prepared = prepared
+        self.mapped = 0  # mounts that have got their id maps
         self.master = -1  # the terminal, for `run` in the foreground
         self.container = state.claim(prepared.opts, prepared.opts["id"])
 
@@ -169,7 +171,7 @@ class Creation:
         try:
             if kind == "namespace":
                 return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-            return launch.open_tree(path, details[1] == "recursive")
+            return launch.open_tree(path, tree_flags(details[1]))
         except OSError as error:
             pointer = "/linux/namespaces" if kind == "namespace" else ""
             raise from_os(error, f"open {path}", pointer) from None
@@ -184,6 +186,7 @@ class Creation:
             sync.CREATE_STATE: self._state_when_creating,
             sync.START_STATE: self._state_when_created,
             sync.HOOK_OUTPUT: self._output_for_hooks,
+            sync.MOUNT_MAP: self._map_mount,
         }
 
     def _new_init(self, child: Child, _fd: int) -> None:
@@ -192,6 +195,21 @@ class Creation:
 
     def _map_ids(self, child: Child, _fd: int) -> None:
         idmaps.write_maps(child.pid, self.config, self.facts["privileged"])
+
+    def _map_mount(self, _child: Child, fd: int) -> None:
+        # Only for containers with such mounts; the executor shows them in the plan's order.
+        from pyrun import idmapped_mounts
+
+        try:
+            asked = [
+                pointer
+                for pointer, op in self.prepared.steps
+                if op[0] == "sync_send" and op[1][0] == sync.MOUNT_MAP
+            ]
+            idmapped_mounts.set_maps(self.config, int(asked[self.mapped].split("/")[2]), fd)
+            self.mapped += 1
+        finally:
+            os.close(fd)
 
     def _offset_time(self, child: Child, _fd: int) -> None:
         idmaps.write_time_offsets(child.pid, self.config)

@@ -235,17 +235,19 @@ def reap_stages(child: Child) -> None:
     child.stages.clear()
 
 
-def open_tree(path: str, recursive: bool) -> int:
+def open_tree(path: str, flags: int) -> int:
     """open_tree(2): a detached clone of the mounts at a path of the host. Raises OSError."""
-    fd = lib.pyrun_open_tree(-100, os.fsencode(path), 1 | (0x8000 if recursive else 0))
+    fd = lib.pyrun_open_tree(-100, os.fsencode(path), 1 | flags)
     if fd < 0:
         raise OSError(-fd, os.strerror(-fd))
     return int(fd)
 
 
-def mount_setattr(fd: int, flags: int, attr_set: int, attr_clr: int, propagation: int) -> None:
-    """mount_setattr(2) on a descriptor. Raises OSError."""
-    result = lib.pyrun_mount_setattr(fd, flags, attr_set, attr_clr, propagation)
+def mount_setattr(
+    fd: int, flags: int, attr_set: int, attr_clr: int, propagation: int, userns: int = 0
+) -> None:
+    """mount_setattr(2) on a descriptor; `userns` is that of MOUNT_ATTR_IDMAP. Raises OSError."""
+    result = lib.pyrun_mount_setattr(fd, flags, attr_set, attr_clr, propagation, userns)
     if result < 0:
         raise OSError(-result, os.strerror(-result))
 

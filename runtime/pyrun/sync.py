@@ -12,6 +12,7 @@ START_STATE = 6  # a file with the state (created) for startContainer hooks
 HOOK_OUTPUT = 7  # a file for what they print
 READY = 8  # all is done but what `start` starts
 START = 9  # the runtime that created us also starts us (`run`)
+MOUNT_MAP = 10  # here is a mount that is to be id-mapped
 
 NAMES = {
     ID_MAPS: "the id maps",
@@ -23,4 +24,5 @@ NAMES = {
     HOOK_OUTPUT: "a file for hooks' output",
     READY: "ready",
     START: "start",
+    MOUNT_MAP: "the id maps of a mount",
 }

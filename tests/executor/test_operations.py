@@ -21,6 +21,7 @@ from pyrun.linux import (
     CLONE_NEWUTS,
     MS_PRIVATE,
     O_DIRECTORY,
+    O_NOFOLLOW,
     O_PATH,
     RESOLVE_NO_SYMLINKS,
     S_IFCHR,
@@ -81,6 +82,30 @@ WORK: dict[str, list[Op]] = {
         ops.make_in_root(TREE, "/a//b/c", FOLDER, RESOLVE_NO_SYMLINKS, A),
         ops.make_in_root(TREE, "a/b/../f", FILE, 0, A),
         ops.open_in_root(TREE, "/a/f", os.O_RDWR, 0, A),
+    ],
+    "make_symlink": [
+        *tmpfs(),
+        ops.make_symlink("/x/y", TREE, "l"),
+        ops.make_symlink("/x/y", TREE, "l"),  # the same one
+    ],
+    "copy_up": [
+        *tmpfs(A),
+        ops.make_in_root(A, "/d/e", FOLDER, 0, B),
+        ops.make_in_root(A, "/d/f", FILE, 0, B),
+        ops.symlinkat("nowhere", A, "l"),
+        ops.make_node(A, "p", S_IFIFO | 0o600, 0, 0, 0),
+        *tmpfs(),
+        ops.copy_owner(TREE, A),
+        ops.copy_up(TREE, A),
+        *(ops.open_in_root(TREE, path, O_PATH, 0, B) for path in ("/d/e", "/d/f", "/p")),
+        ops.open_in_root(TREE, "/l", O_PATH | O_NOFOLLOW, 0, B),
+        ops.tolerate(errno.ENOENT, ops.open_in_root(TREE, "/.pyrun-links", O_PATH, 0, B)),
+    ],
+    "reconfigure": [
+        *tmpfs(),
+        ops.fspick(TREE, A),
+        ops.fsconfig(A, "size", "64k"),
+        ops.reconfigure(A),
     ],
     "close_slot": [ops.open_host("/", O_PATH, A), ops.close_slot(A)],
     "fchdir": [ops.open_host("/", O_PATH, A), ops.fchdir(A)],
@@ -208,6 +233,16 @@ ERRORS: list[tuple[list[Op], int, int]] = [
         3,
         errno.ELOOP,
     ),
+    (
+        [*tmpfs(), ops.symlinkat("a", TREE, "l"), ops.make_symlink("b", TREE, "l")],
+        3,
+        errno.EEXIST,
+    ),
+    (
+        [*tmpfs(), *tmpfs(A), ops.copy_up(TREE, A), ops.open_in_root(A, "/x", 0, 0, B)],
+        5,
+        errno.ENOENT,
+    ),
     ([ops.open_host("/", O_PATH, A), ops.check_device(A, 1, 3)], 1, errno.ENODEV),
     ([ops.open_host("/proc", O_PATH, A), ops.write_proc(A, "sys/no/such", "1")], 1, errno.ENOENT),
     (
@@ -240,6 +275,48 @@ def test_reports_index_and_errno(listed: list[Op], index: int, number: int) -> N
     assert found == Outcome((index, number, 0), END << 8, [])
 
 
+# path, links to make first (target, name), where it is then
+DANGLING = [
+    ("/l/x", [("/a/b", "l")], "/a/b/x"),
+    ("/l/x", [("a/b", "l")], "/a/b/x"),
+    ("/d/l/x", [("../a", "d/l")], "/a/x"),
+    ("/d/l/x", [("../../../../a", "d/l")], "/a/x"),  # no higher than the root
+    ("/d/l", [("e", "d/l")], "/d/e"),
+    ("/l/x", [("m", "l"), ("/d/n", "m"), ("o/", "d/n")], "/d/o/x"),
+    ("/l/x", [("a/../b", "l")], "/b/x"),
+]
+
+
+@pytest.mark.parametrize("kind", [FOLDER, FILE])
+@pytest.mark.parametrize(("path", "links", "place"), DANGLING)
+def test_what_a_link_leads_to_is_made(
+    path: str, links: list[tuple[str, str]], place: str, kind: int
+) -> None:
+    """As /var/run is a link to a /run that the image lacks."""
+    made = [*tmpfs(), ops.make_in_root(TREE, "/d", FOLDER, 0, B)]
+    for target, name in links:
+        folder, _, last = name.rpartition("/")
+        made += [ops.open_in_root(TREE, f"/{folder}", O_PATH, 0, B)]
+        made += [ops.symlinkat(target, B, last)]
+    flags = O_PATH | O_NOFOLLOW | (O_DIRECTORY if kind == FOLDER else 0)
+    made += [ops.make_in_root(TREE, path, kind, 0, C), ops.open_in_root(TREE, place, flags, 0, C)]
+    assert run(made) == Outcome(None, END << 8, [])
+
+
+@pytest.mark.parametrize(
+    ("links", "number"),
+    [
+        ([("l", "l")], errno.ELOOP),
+        ([("n", "m"), ("m", "n")], errno.ELOOP),
+        ([(f"l{i + 1}", f"l{i}") for i in range(60)], errno.ELOOP),
+    ],
+)
+def test_links_in_a_circle(links: list[tuple[str, str]], number: int) -> None:
+    made = [*tmpfs(), *(ops.symlinkat(target, TREE, name) for target, name in links)]
+    made += [ops.make_in_root(TREE, f"/{links[0][1]}/x", FOLDER, 0, C)]
+    assert run(made).failed == (len(made) - 1, number, 0)
+
+
 SLOTTED = sorted(
     name
     for name, function in vars(ops).items()
@@ -255,6 +332,7 @@ FAILS_OTHERWISE = {
     "report_to": None,  # the next failure has nowhere to go
     "mask": errno.EBADF,
     "check_device": errno.ENODEV,
+    "reconfigure": errno.EINVAL,  # as fsconfig
     "fsconfig": errno.EINVAL,  # the kernel's answer to a negative descriptor there
     "fsmount": errno.EINVAL,
     "mount_setattr": None,  # nothing to change: nothing is looked at

@@ -19,7 +19,9 @@ HOOK_STATE = 1012
 HOOK_OUTPUT = 1011
 BUNDLE = 1010
 START_STATE = 1009
-LOWEST = 1009  # of the names above
+COVERED = 1008  # what a tmpfs with tmpcopyup covers
+PARENT = 1007  # the directory of a destination that is not to be followed
+LOWEST = 1007  # of the names above
 
 
 def deferred(count: int) -> int:

@@ -15,7 +15,6 @@ PROCESS = (
     "execCPUAffinity",
 )
 LINUX = ("mountLabel", "personality", "netDevices", "memoryPolicy", "intelRdt")
-MOUNT = ("uidMappings", "gidMappings")
 
 
 def problems(config: Config) -> list[Problem]:
@@ -24,8 +23,6 @@ def problems(config: Config) -> list[Problem]:
         ("/process", config.get("process") or {}, PROCESS),
         ("/linux", config.get("linux") or {}, LINUX),
     ]
-    for index, mount in enumerate(config.get("mounts") or []):
-        places.append((f"/mounts/{index}", mount, MOUNT))
     return [
         (f"{pointer}/{name}", "not supported by this version")
         for pointer, part, names in places

@@ -78,8 +78,6 @@ def test_what_is_refused() -> None:
         "/linux/netDevices",
         "/linux/memoryPolicy",
         "/linux/intelRdt",
-        "/mounts/1/uidMappings",
-        "/mounts/1/gidMappings",
     }
     assert unsupported.problems(minimal()) == []
     assert unsupported.problems({"process": {"apparmorProfile": ""}, "linux": {}}) == []
