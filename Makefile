@@ -5,16 +5,19 @@ PREFIX ?= /usr/local
 export PREFIX DESTDIR
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test fuzz bench build lint unit format install uninstall clean
+.PHONY: help demo test vm-test fuzz bench build lint unit format install uninstall clean
 
 help: ## Say what there is to make
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 12
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 12
 
 demo: ## Run a container and show what it sees next to what the host sees
 	@scripts/demo
 
 test: ## Set up what is missing and run every test
 	@scripts/test
+
+vm-test: ## Run the core of the tests in a virtual machine: systemd, unified cgroups, AppArmor
+	@tests/vm/test
 
 fuzz: ## Fuzz the plan reader for 5 minutes
 	@scripts/fuzz

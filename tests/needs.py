@@ -79,6 +79,12 @@ def _kvm() -> str:
     return "" if os.access("/dev/kvm", os.R_OK | os.W_OK) else "no /dev/kvm"
 
 
+def _apparmor() -> str:
+    enabled = Path("/sys/module/apparmor/parameters/enabled")
+    on = enabled.exists() and enabled.read_text().startswith("Y")
+    return "" if on else "AppArmor is not enabled"
+
+
 ABILITIES: dict[str, Ability] = {
     "root": Ability(_root, excused=False),
     "userns": Ability(_userns, excused=True),
@@ -88,6 +94,7 @@ ABILITIES: dict[str, Ability] = {
     "cgroup_v1_controllers": Ability(_cgroup_v1_controllers, excused=True),
     "systemd": Ability(_systemd, excused=True),
     "kvm": Ability(_kvm, excused=True),
+    "apparmor": Ability(_apparmor, excused=True),
     "busybox": _program("busybox"),
     "cc": _program("cc", "gcc", "clang"),
     "clang": _program("clang"),

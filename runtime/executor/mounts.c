@@ -16,6 +16,7 @@
 #include <sys/syscall.h>
 #include <sys/sysmacros.h>
 #include <sys/wait.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
 #include "executor.h"
@@ -124,6 +125,27 @@ int op_fsconfig(const uint64_t *arg)
     const char *value = str(arg[2]);
     unsigned command = value ? FSCONFIG_SET_STRING : FSCONFIG_SET_FLAG;
     return (int)syscall(SYS_fsconfig, slot[arg[0]], command, str(arg[1]), value, 0);
+}
+
+/* FSCONFIG_SET_STRING takes 255 bytes; this name is short. */
+static int set_by_name(int context, const char *key, int fd)
+{
+    char name[] = "/proc/self/fd/0000000000";
+    char *digit = name + sizeof name - 1;
+    for (; *--digit != '/'; fd /= 10)
+        *digit = (char)('0' + fd % 10);
+    return (int)syscall(SYS_fsconfig, context, FSCONFIG_SET_STRING, key, name, 0);
+}
+
+int op_fsconfig_fd(const uint64_t *arg)
+{
+    int context = slot[arg[0]];
+    const char *key = str(arg[1]);
+    int fd = slot[arg[2]];
+    int result = (int)syscall(SYS_fsconfig, context, FSCONFIG_SET_FD, key, NULL, fd);
+    if (result < 0 && errno == EINVAL && fd >= 0)
+        result = set_by_name(context, key, fd);
+    return result;
 }
 
 int op_copy_mode(const uint64_t *arg)
@@ -299,22 +321,53 @@ int op_unlinkat(const uint64_t *arg)
     return unlinkat(slot[arg[0]], str(arg[1]), 0);
 }
 
-int op_write_proc(const uint64_t *arg)
+static int write_proc(int proc, const char *path, const char *text)
 {
     struct statfs fs;
-    size_t length = strlen(str(arg[2]));
-    int fd = open_at(slot[arg[0]], str(arg[1]), O_WRONLY,
-                     RESOLVE_BENEATH | RESOLVE_NO_XDEV | RESOLVE_NO_SYMLINKS);
+    size_t length = strlen(text);
+    uint64_t resolve = RESOLVE_BENEATH | RESOLVE_NO_XDEV | RESOLVE_NO_SYMLINKS;
+    int fd = open_at(proc, path, O_WRONLY, resolve);
     if (fd < 0)
         return -1;
     if (fstatfs(fd, &fs) < 0 || fs.f_type != PROC_SUPER_MAGIC) {
         errno = EXDEV;
         return closing(fd, -1);
     }
-    ssize_t written = write(fd, str(arg[2]), length);
+    ssize_t written = write(fd, text, length);
     if (written >= 0 && (size_t)written != length) {
         errno = EIO;
         written = -1;
     }
     return closing(fd, written < 0 ? -1 : 0);
+}
+
+int op_write_proc(const uint64_t *arg)
+{
+    return write_proc(slot[arg[0]], str(arg[1]), str(arg[2]));
+}
+
+int op_write_own_proc(const uint64_t *arg)
+{
+    char path[16 + PATH_MAX]; /* our pid in decimal, then the path */
+    size_t length = strlen(str(arg[1])) + 1;
+    if (length > PATH_MAX) {
+        errno = ENAMETOOLONG;
+        return -1;
+    }
+    char *start = path + 16;
+    memcpy(start, str(arg[1]), length);
+    *--start = '/';
+    for (pid_t rest = getpid(); rest > 0; rest /= 10)
+        *--start = (char)('0' + rest % 10);
+    return write_proc(slot[arg[0]], start, str(arg[2]));
+}
+
+int op_set_label(const uint64_t *arg)
+{
+    int fd = open_at(slot[arg[0]], ".", O_RDONLY | O_DIRECTORY, RESOLVE_BENEATH);
+    if (fd < 0)
+        return -1;
+    /* with its end, as libselinux writes it */
+    const char *label = str(arg[1]);
+    return closing(fd, fsetxattr(fd, "security.selinux", label, strlen(label) + 1, 0));
 }

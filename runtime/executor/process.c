@@ -172,12 +172,6 @@ int op_setdomainname(const uint64_t *arg)
     return setdomainname(str(arg[0]), strlen(str(arg[0])));
 }
 
-int op_setrlimit(const uint64_t *arg)
-{
-    uint64_t limits[2] = {arg[1], arg[2]};
-    return (int)syscall(SYS_prlimit64, 0, arg[0], limits, NULL);
-}
-
 int op_prctl(const uint64_t *arg)
 {
     return prctl((int)arg[0], arg[1], 0, 0, 0);

@@ -24,6 +24,7 @@ from pyrun.linux import CLONE_NEWUSER
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from pyrun.launch import Answer, Child
+    from pyrun.net_devices import Move
     from pyrun.prepare import Prepared
     from pyrun.types import Config, Step
 
@@ -40,6 +41,7 @@ class Creation:
         self.prepared = prepared
         self.mapped = 0  # mounts that have got their id maps
         self.master = -1  # the terminal, for `run` in the foreground
+        self.net_devices: Move | None = None
         self.container = state.claim(prepared.opts, prepared.opts["id"])
 
     def create(self) -> Child:
@@ -50,6 +52,7 @@ class Creation:
         try:
             self._write_intent()
             self._make_cgroup()
+            self._make_layers()
             child = self._spawn()
             launch.serve(child, self._answers(), sync.READY, self.prepared.steps, self.config)
             self._ready(child)
@@ -67,9 +70,18 @@ class Creation:
         if record != planned:
             self.container.write_intent()
 
+    def _make_layers(self) -> None:
+        if self.facts["layers"]:
+            # Only for a root made of layers.
+            from pyrun import layers
+
+            layers.make_place(self.container, self.facts["layers"])
+
     def undo(self) -> None:
         """As if it had not been; also after a `run` that could not start its program."""
         _ignore_signals()
+        if self.net_devices:
+            self.net_devices.give_back()
         teardown.undo(self.container)
 
     def _why(self, error: BaseException) -> BaseException:
@@ -101,6 +113,11 @@ class Creation:
             "own_pids": any(e["type"] == "pid" and not e.get("path") for e in namespaces),
             "umask": self.opts.get("umask", 0o022),
         }
+        if self.facts["layers"]:
+            # Whose files are in it, for who may not remove them as himself.
+            linux = self.config.get("linux") or {}
+            maps = {key: linux[key] for key in ("uidMappings", "gidMappings") if linux.get(key)}
+            self.container.intent["layers"] = {"linux": maps}
         self.container.write_intent()
 
     def _spawn(self) -> Child:
@@ -167,6 +184,10 @@ class Creation:
             fd = os.open(state.RESULT_FIFO, os.O_WRONLY | os.O_CLOEXEC, dir_fd=folder)
             os.close(both)
             return fd
+        if kind == "overlay":
+            from pyrun import layers
+
+            return layers.made_apart(self.container, self.config, self.facts["layers"])
         path = details[-1] if kind == "namespace" else details[0]
         try:
             if kind == "namespace":
@@ -181,6 +202,7 @@ class Creation:
             0: self._new_init,
             sync.ID_MAPS: self._map_ids,
             sync.TIME_OFFSETS: self._offset_time,
+            sync.NET_DEVICES: self._move_net_devices,
             sync.CONSOLE: self._console,
             sync.RUNTIME_HOOKS: self._run_hooks,
             sync.CREATE_STATE: self._state_when_creating,
@@ -213,6 +235,13 @@ class Creation:
 
     def _offset_time(self, child: Child, _fd: int) -> None:
         idmaps.write_time_offsets(child.pid, self.config)
+
+    def _move_net_devices(self, child: Child, _fd: int) -> None:
+        # Only for containers with such devices: a large library.
+        from pyrun import net_devices
+
+        self.net_devices = net_devices.Move(child.pid)
+        self.net_devices.move(self.config["linux"]["netDevices"])
 
     def _console(self, _child: Child, fd: int) -> None:
         # Only for containers with a terminal.
@@ -275,6 +304,8 @@ class Creation:
         _ignore_signals()
         self.container.write_state()
         shortcut.leave(self.container)
+        if self.net_devices:
+            self.net_devices.release()
         launch.go(child)
         log.debug(f"container {self.container.id}: init is ready, pid {child.pid}")
 

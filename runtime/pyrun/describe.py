@@ -8,7 +8,8 @@ from __future__ import annotations
 import errno
 
 from pyrun import linux, ops, sync
-from pyrun.compile import seccomp, slots
+from pyrun.compile import memory_policy as memory
+from pyrun.compile import process, scheduling, seccomp, slots
 from pyrun.compile.rlimits import UNLIMITED
 
 TYPE_CHECKING = False
@@ -105,6 +106,24 @@ def _table(table: dict[str, int]) -> Callable[[int], str]:
     return lambda value: flags(value, table)
 
 
+def _names(table: dict[str, int]) -> Callable[[int], str]:
+    names = {number: name for name, number in table.items()}
+    return lambda value: names.get(value, str(value))
+
+
+def io_priority(value: int) -> str:
+    """IOPRIO_CLASS_BE|4."""
+    kind = _names(scheduling.CLASSES)(value >> scheduling.CLASS_SHIFT)
+    return f"{kind}|{value & scheduling.LEVELS - 1}"
+
+
+def memory_policy(value: int) -> str:
+    """A mode with its flags."""
+    kinds = memory.FLAGS
+    mode = _names(memory.MODES)(value & ~sum(kinds.values()))
+    return "|".join([mode, *(name for name, bit in kinds.items() if value & bit)])
+
+
 # (operation, operand): how its number reads; any other one is decimal
 NUMBERS: dict[tuple[str, str], Callable[[int], str]] = {
     ("setns", "kind"): clone_flags,
@@ -128,6 +147,11 @@ NUMBERS: dict[tuple[str, str], Callable[[int], str]] = {
     ("mount_setattr", "propagation"): _table(PROPAGATION),
     ("prctl", "option"): lambda option: PRCTL.get(option, str(option)),
     ("umask", "mode"): octal,
+    ("sched_setattr", "policy"): _names(scheduling.POLICIES),
+    ("sched_setattr", "flags"): _table(scheduling.FLAGS),
+    ("ioprio_set", "priority"): io_priority,
+    ("personality", "persona"): _names(process.PERSONALITIES),
+    ("set_mempolicy", "mode"): memory_policy,
     ("setrlimit", "resource"): lambda resource: RLIMITS.get(resource, str(resource)),
     ("setrlimit", "soft"): limit,
     ("setrlimit", "hard"): limit,
@@ -205,6 +229,9 @@ def _word(name: str, operand: str, kind: str, value: Any, donated: Donations) ->
 def _block(name: str, value: bytes, donated: Donations) -> str:
     if name == "seccomp":
         return f"{len(value) // INSTRUCTION} instructions"
+    if name == "set_mempolicy":
+        words = memoryview(value).cast("Q").tolist()
+        return str([bit for bit in range(64 * len(words)) if words[bit // 64] >> bit % 64 & 1])
     numbers = memoryview(value).cast("I").tolist()
     if name == "close_all_but":
         return "[" + ", ".join(slot(number, donated) for number in numbers) + "]"

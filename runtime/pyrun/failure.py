@@ -57,11 +57,27 @@ HINTS = {
     ("seccomp", errno.EACCES): "without noNewPrivileges a filter needs CAP_SYS_ADMIN",
     ("setrlimit", errno.EPERM): "above the caller's own hard limit (raising it takes"
     " CAP_SYS_RESOURCE)",
+    ("sched_setattr", errno.EPERM): "real-time policies and a nice below 0 take CAP_SYS_NICE of the"
+    " host, or the rlimits RLIMIT_RTPRIO and RLIMIT_NICE; SCHED_DEADLINE a cpuset with all CPUs; on"
+    " cgroup v1, real-time policies take resources.cpu.realtimeRuntime",
+    ("sched_setattr", errno.EBUSY): "the CPUs have too little time left for this deadline: see"
+    " /proc/sys/kernel/sched_rt_runtime_us",
+    ("sched_setattr", errno.EOPNOTSUPP): "this kernel has no clamps (CONFIG_UCLAMP_TASK)",
+    ("ioprio_set", errno.EPERM): "IOPRIO_CLASS_RT takes CAP_SYS_NICE of the host",
+    ("ioprio_set", errno.ENOSYS): "this kernel has no block layer (CONFIG_BLOCK)",
+    ("set_mempolicy", errno.ENOSYS): "this kernel has no memory policies (CONFIG_NUMA)",
+    ("set_mempolicy", errno.EINVAL): "the cpuset allows none of these nodes, or the kernel is too"
+    " old: MPOL_PREFERRED_MANY came with Linux 5.15, MPOL_WEIGHTED_INTERLEAVE with 6.9",
     ("setresuid", errno.EINVAL): "the user namespace does not map this user",
     ("setresgid", errno.EINVAL): "the user namespace does not map this group",
     ("setgroups", errno.EINVAL): "the user namespace does not map one of these groups",
     ("capset", errno.EPERM): "the caller of pyrun does not hold them itself",
     ("enter_cwd", errno.ENOENT): "the directory is outside the container's root",
+    ("write_own_proc", errno.ENOENT): "no profile of this name is loaded: see apparmor_parser(8)",
+    ("write_own_proc", errno.EACCES): "the security policy does not let the runtime change to it",
+    ("write_own_proc", errno.EPERM): "the security policy does not let the runtime change to it",
+    ("write_own_proc", errno.EINVAL): "the security policy has no such label",
+    ("set_label", errno.EINVAL): "the security policy has no such label",
     ("write_proc", errno.ENOENT): "this kernel has no such setting",
     ("write_proc", errno.EXDEV): "something is mounted over it",
     ("execve", errno.ENOEXEC): "not a program for this machine: another architecture, or a script"
@@ -70,6 +86,23 @@ HINTS = {
     " container",
     ("execve", errno.E2BIG): "arguments and environment are too long",
     ("execve", errno.EPERM): "the seccomp profile does not allow execve",
+}
+
+# The same where the root is made of layers.
+LAYER_HINTS = {
+    (
+        "fsopen",
+        errno.ENODEV,
+    ): "this kernel lacks overlayfs or tmpfs: CONFIG_OVERLAY_FS, CONFIG_TMPFS",
+    ("fsconfig", errno.EINVAL): "the size of a tmpfs is a number with k, m, g or %",
+    ("fsmount", errno.EINVAL): "the file system of a layer, or of the state folder, does not do for"
+    " overlayfs: the kernel's log says which; try --overlay-upper tmpfs",
+    ("fsmount", errno.ELOOP): "a layer is named twice, or lies in another",
+    (
+        "fsmount",
+        errno.EACCES,
+    ): "root of the user namespace may not go to a layer or the state folder",
+    ("fsmount", errno.EPERM): "this kernel lets no user namespace mount an overlayfs (5.11 does)",
 }
 
 
@@ -92,8 +125,11 @@ def sentence(pointer: str, where: str, op: Op, number: int, detail: int) -> Erro
     if name == "run_hook":
         return _hook(pointer, operands, number, detail)
     what = describe(op)
+    hint = HINTS.get((name, number), "")
+    if pointer == "/root/path" or pointer.startswith("/annotations/"):
+        hint = LAYER_HINTS.get((name, number), hint)
     text = f"{where}: {what}: {reason(number)}" if where else f"{what}: {reason(number)}"
-    return Error(text, "", HINTS.get((name, number), ""))
+    return Error(text, "", hint)
 
 
 def _not_found(candidates: Any, where: str, number: int) -> Error:
@@ -159,6 +195,8 @@ def describe(op: Op) -> str:
     operands: Any = op[1]
     if name in ("open_host", "fsopen"):
         return f"{name} {operands[0]}"
+    if name == "write_own_proc":
+        return f"write /proc/thread-self/{operands[1]}"  # as runc says it; podman looks for it
     if name in ("make_in_root", "open_in_root", "open_tree", "fsconfig") and operands[1]:
         value = f"={operands[2]}" if name == "fsconfig" and operands[2] else ""
         return f"{name} {operands[1]}{value}"

@@ -29,6 +29,8 @@ def gather(config: Config, opts: Options, bundle: str, fifo: bool) -> Facts:
     rootfs = rootfs_path(config, bundle)
     capabilities = effective_capabilities()
     nested = in_user_namespace()
+    # CAP_SYS_ADMIN as root: whether namespaces can be made without a user namespace
+    privileged = bool(capabilities >> 21 & 1) and os.geteuid() == 0
     preserve, listen = inherited(opts.get("preserve_fds") or 0)
     facts: Facts = {
         "id": opts["id"],
@@ -37,8 +39,7 @@ def gather(config: Config, opts: Options, bundle: str, fifo: bool) -> Facts:
         "machine": os.uname().machine,
         "byteorder": sys.byteorder,
         "capabilities": capabilities,
-        # CAP_SYS_ADMIN as root: whether namespaces can be made without a user namespace
-        "privileged": bool(capabilities >> 21 & 1) and os.geteuid() == 0,
+        "privileged": privileged,
         "may_setgroups": may_setgroups(config, capabilities),
         "no_pivot": bool(opts.get("no_pivot")),
         "no_new_keyring": bool(opts.get("no_new_keyring")),
@@ -52,12 +53,29 @@ def gather(config: Config, opts: Options, bundle: str, fifo: bool) -> Facts:
         # mknod(2) is for the first user namespace alone: everywhere else nodes are bound
         "binds_devices": nested or devices.in_user_namespace(config),
         "has_kcore": os.path.exists("/proc/kcore"),
+        "security_modules": security_modules(config),
+        "memory_nodes": memory_nodes(config),
         "seccomp": b"",
         "seccomp_flags": 0,
         "cgroup_layout": "none",
         "cgroup_hierarchies": [],
+        "layers": root_layers(config, opts, bundle, nested=nested, privileged=privileged),
     }
     return facts
+
+
+def root_layers(
+    config: Config, opts: Options, bundle: str, *, nested: bool, privileged: bool
+) -> Facts:
+    """Of what the root is made, {} if it is root.path itself. Raises Error."""
+    flags = opts.get("ephemeral") or opts.get("overlay") or opts.get("overlay_upper")
+    names = config.get("annotations") or ()
+    if not flags and not any(name.startswith("org.pyrun.rootfs.") for name in names):
+        return {}
+    # Only for a root made of layers.
+    from pyrun import layers
+
+    return layers.facts(config, opts, bundle, nested=nested, privileged=privileged)
 
 
 def inherited(extra: int) -> tuple[int, list[tuple[str, str]]]:
@@ -153,6 +171,42 @@ def links(config: Config, bundle: str) -> dict[str, str]:
             except OSError:
                 continue  # no link
     return found
+
+
+def security_modules(config: Config) -> list[str]:
+    """Which of those that the config has a label for are at work here."""
+    process, linux = config.get("process") or {}, config.get("linux") or {}
+    found = []
+    if process.get("apparmorProfile") and _apparmor():
+        found.append("AppArmor")
+    if (process.get("selinuxLabel") or linux.get("mountLabel")) and _selinux():
+        found.append("SELinux")
+    return found
+
+
+def _selinux() -> bool:
+    """Its own file system is known when it is on: selinux(8)."""
+    return "selinuxfs" in read_text("/proc/filesystems").split()
+
+
+def _apparmor() -> bool:
+    try:
+        return read_text("/sys/module/apparmor/parameters/enabled").startswith("Y")
+    except PermissionError:
+        return True  # it keeps its state from us: the kernel will answer
+    except OSError:
+        return False
+
+
+def memory_nodes(config: Config) -> str:
+    """The nodes of this host that have memory, as in `0-3,7`; "" where nobody asks, and for a
+    kernel without NUMA."""
+    if not (config.get("linux") or {}).get("memoryPolicy"):
+        return ""
+    try:
+        return read_text("/sys/devices/system/node/has_memory")
+    except OSError:
+        return ""
 
 
 def kind(path: str, pointer: str) -> str:

@@ -252,6 +252,13 @@ def mount_setattr(
         raise OSError(-result, os.strerror(-result))
 
 
+def setns(fd: int, kind: int) -> None:
+    """setns(2) of ourselves; `kind` is the CLONE_NEW* flag. Raises OSError."""
+    result = lib.pyrun_setns(fd, kind)
+    if result < 0:
+        raise OSError(-result, os.strerror(-result))
+
+
 def prlimit(pid: int, resource: int, soft: int, hard: int) -> None:
     """prlimit(2). Raises OSError."""
     result = lib.pyrun_prlimit(pid, resource, soft, hard)

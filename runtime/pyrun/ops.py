@@ -149,6 +149,12 @@ def fsconfig(context: Slot, key: str, value: str | None) -> Op:
     return ("fsconfig", (context, key, value), 0)
 
 
+def fsconfig_fd(context: Slot, key: str, fd: Slot) -> Op:
+    """FSCONFIG_SET_FD of fsconfig(2), or where the file system takes no descriptors (overlay before
+    Linux 6.13), the path that this one has below /proc/self/fd."""
+    return ("fsconfig_fd", (context, key, fd), 0)
+
+
 def copy_mode(context: Slot, target: Slot) -> Op:
     """Give a tmpfs the mode of the directory that it will cover."""
     return ("copy_mode", (context, target), 0)
@@ -250,6 +256,17 @@ def write_proc(proc: Slot, path: str, text: str) -> Op:
     return ("write_proc", (proc, path, text), 0)
 
 
+def write_own_proc(proc: Slot, path: str, text: str) -> Op:
+    """The same in the folder of this process: a private procfs of our pid namespace has no link on
+    the way, as /proc/self would be."""
+    return ("write_own_proc", (proc, path, text), 0)
+
+
+def set_label(directory: Slot, label: str) -> Op:
+    """fsetxattr(2) of security.selinux."""
+    return ("set_label", (directory, label), 0)
+
+
 # Terminal and standard streams
 
 
@@ -304,6 +321,33 @@ def setdomainname(name: str) -> Op:
 def setrlimit(resource: int, soft: int, hard: int) -> Op:
     """setrlimit(2)."""
     return ("setrlimit", (resource, soft, hard), 0)
+
+
+def reset_affinity() -> Op:
+    """sched_setaffinity(2) with every CPU: the kernel keeps those that the cpuset allows."""
+    return ("reset_affinity", (), 0)
+
+
+def sched_setattr(
+    policy: int, flags: int, nice: int, priority: int, runtime: int, deadline: int, period: int
+) -> Op:
+    """sched_setattr(2): the members of struct sched_attr; times in nanoseconds."""
+    return ("sched_setattr", (policy, flags, nice, priority, runtime, deadline, period), 0)
+
+
+def ioprio_set(priority: int) -> Op:
+    """ioprio_set(2) for the process group, which is ours alone."""
+    return ("ioprio_set", (priority,), 0)
+
+
+def personality(persona: int) -> Op:
+    """personality(2)."""
+    return ("personality", (persona,), 0)
+
+
+def set_mempolicy(mode: int, nodes: bytes) -> Op:
+    """set_mempolicy(2): `nodes` is the mask in words of the machine's order."""
+    return ("set_mempolicy", (mode, nodes), 0)
 
 
 def prctl(option: int, value: int) -> Op:

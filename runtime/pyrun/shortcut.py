@@ -69,7 +69,9 @@ def _ordinary(container: Container) -> int:
     if not intent["hooks"].get("poststart"):
         found |= START
     # What another manager than cgroupfs has made is not removed by rmdir(2) alone.
-    if not intent["hooks"].get("poststop") and intent["cgroup"]["manager"] != "systemd":
+    # Nor is what the container wrote into a layer of its own.
+    manager = intent["cgroup"]["manager"]
+    if not (intent["hooks"].get("poststop") or manager == "systemd" or intent.get("layers")):
         found |= DELETE
     if intent["own_pids"]:
         found |= KILL

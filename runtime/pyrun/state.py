@@ -9,6 +9,7 @@
         exec.fifo           `start` writes one byte here; it has a reader while the init waits
         result.fifo         the init reports here why it could not become the user's program
         hooks.log           what hooks in the container printed
+        overlay/            of a root made of layers: what the container wrote (layers.py)
 
 Files are replaced whole (temporary name, rename). A pid is believed only with the start time and
 boot that were recorded with it.
@@ -33,6 +34,7 @@ FAST = "fast"
 EXEC_FIFO = "exec.fifo"
 RESULT_FIFO = "result.fifo"
 HOOKS_LOG = "hooks.log"
+OVERLAY = "overlay"
 ID_MAX = 255
 _ID_CHARACTERS = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_+.-")
 # What every verb relies on: a record without it is not one of ours, or was damaged.
@@ -225,6 +227,8 @@ class Container:
                 os.unlink(name, dir_fd=self.fd)
             except FileNotFoundError:
                 continue
+            except IsADirectoryError:
+                self._remove_tree(name)
             except OSError as error:
                 raise from_os(error, f"remove {self.path}/{name}") from None
         try:
@@ -233,6 +237,15 @@ class Container:
             return
         except OSError as error:
             raise from_os(error, f"remove {self.path}") from None
+
+    def _remove_tree(self, name: str) -> None:
+        # Only a root made of layers has one.
+        from pyrun import removal
+
+        try:
+            removal.remove(self, name)
+        except OSError as error:
+            raise from_os(error, f"remove {self.path}/{name}") from None
 
 
 def claim(opts: Options, container_id: str) -> Container:

@@ -12,7 +12,9 @@ START_STATE = 6  # a file with the state (created) for startContainer hooks
 HOOK_OUTPUT = 7  # a file for what they print
 READY = 8  # all is done but what `start` starts
 START = 9  # the runtime that created us also starts us (`run`)
-MOUNT_MAP = 10  # here is a mount that is to be id-mapped
+NET_DEVICES = 10  # we are in the network namespace: move devices of the host into it
+LAYERS = 11  # here is the overlay that is to be the root
+MOUNT_MAP = 12  # here is a mount that is to be id-mapped
 
 NAMES = {
     ID_MAPS: "the id maps",
@@ -24,5 +26,7 @@ NAMES = {
     HOOK_OUTPUT: "a file for hooks' output",
     READY: "ready",
     START: "start",
+    NET_DEVICES: "the network devices",
+    LAYERS: "the root made of layers",
     MOUNT_MAP: "the id maps of a mount",
 }

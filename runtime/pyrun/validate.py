@@ -13,7 +13,7 @@ import os
 from jsonschema import Draft7Validator
 
 from pyrun import _schema, jsonscan, schema_check
-from pyrun.compile import checks, unsupported
+from pyrun.compile import checks, layers, unsupported
 from pyrun.config import NAME
 from pyrun.linux import CAPABILITIES
 from pyrun.schema_check import step
@@ -63,6 +63,7 @@ def notices(config: object, bundle: str) -> list[Problem]:
         *_guarded(unsupported.problems, config),
         *_guarded(_unknown_capabilities, config),
         *_guarded(lambda known: _rootfs(known, bundle), config),
+        *_guarded(lambda known: _layers(known, bundle), config),
     ]
 
 
@@ -119,7 +120,16 @@ def _unknown_capabilities(config: Config) -> Iterator[Problem]:
 
 
 def _rootfs(config: Config, bundle: str) -> Iterator[Problem]:
-    path = os.path.join(bundle, config["root"]["path"])
+    yield from _directory(os.path.join(bundle, config["root"]["path"]), "/root/path")
+
+
+def _layers(config: Config, bundle: str) -> Iterator[Problem]:
+    text = config["annotations"][layers.OVERLAY]
+    for path in layers.split(text) if not layers.lower_problem(text) else ():
+        yield from _directory(os.path.join(bundle, path), f"/annotations/{layers.OVERLAY}")
+
+
+def _directory(path: str, pointer: str) -> Iterator[Problem]:
     if not os.path.isdir(path):
         why = "is not a directory" if os.path.exists(path) else "does not exist"
-        yield "/root/path", f"{path} {why}"
+        yield pointer, f"{path} {why}"

@@ -63,10 +63,6 @@ CONFIGS: dict[str, tuple[Change, str]] = {
         lambda c: c["linux"].update(seccomp={"defaultAction": "SCMP_ACT_MAYBE"}),
         r"/linux/seccomp/defaultAction: ",
     ),
-    "what this version has not": (
-        lambda c: c["process"].update(apparmorProfile="x"),
-        r"/process/apparmorProfile: ",
-    ),
     "mount without a type": (
         lambda c: c["mounts"].append({"destination": "/data", "source": "x"}),
         r"/mounts/6",

@@ -112,11 +112,19 @@ def staged(bundle: Bundle) -> None:
     bundle.config["hooks"] = {"createRuntime": [{"path": "/bin/true"}]}
 
 
-@pytest.mark.parametrize("kind", ["plain", "staged"])
+def layered(bundle: Bundle) -> None:
+    """A container whose root is laid by a process of its own, before its init is cloned."""
+    bundle.map_ids()
+    bundle.config["annotations"] = {"org.pyrun.rootfs.ephemeral": "true"}
+
+
+KINDS = {"plain": lambda _bundle: None, "staged": staged, "layered": layered}
+
+
+@pytest.mark.parametrize("kind", KINDS)
 def test_create(victim: Victim, kind: str) -> None:
     container = victim.container
-    if kind == "staged":
-        staged(container.bundle)
+    KINDS[kind](container.bundle)
     container.bundle.save()
     words = ["create", "--bundle", str(container.bundle.path), container.id]
     null = subprocess.DEVNULL

@@ -16,8 +16,10 @@ from typing import Any, NamedTuple
 import pytest
 
 from life import leftovers
-from life.bundles import FOLDERS
+from life.bundles import FOLDERS, bind
+from life.mountinfo import mounts
 from life.runtimes import Result, executable
+from life.test_mounts import mounted
 from needs import needs
 
 pytestmark = [needs("root", "cc", "userns")]
@@ -79,6 +81,18 @@ class User(NamedTuple):
     def save(self, config: dict[str, Any]) -> None:
         """Into the bundle."""
         (self.home / "bundle/config.json").write_text(json.dumps(config))
+
+
+def map_ranges(user: User, config: dict[str, Any]) -> None:
+    """The user's own id as 0, and from 1 on what /etc/subuid and /etc/subgid give."""
+    for kind, own in (("uid", user.entry.pw_uid), ("gid", user.entry.pw_gid)):
+        text = Path(f"/etc/sub{kind}").read_text()
+        line = next(line for line in text.splitlines() if line.startswith(f"{NAME}:"))
+        _, start, count = line.split(":")
+        config["linux"][f"{kind}Mappings"] = [
+            {"containerID": 0, "hostID": own, "size": 1},
+            {"containerID": 1, "hostID": int(start), "size": int(count)},
+        ]
 
 
 @pytest.fixture(scope="module")
@@ -161,15 +175,7 @@ def test_ranges(user: User) -> None:
     """Of /etc/subuid, by newuidmap and newgidmap."""
     config = user.config("id", "cat /proc/self/uid_map", "cat /proc/self/gid_map", "chown /tmp 5 6")
     config["root"]["readonly"] = False
-    linux = config["linux"]
-    for kind, own in (("uid", user.entry.pw_uid), ("gid", user.entry.pw_gid)):
-        text = Path(f"/etc/sub{kind}").read_text()
-        line = next(line for line in text.splitlines() if line.startswith(f"{NAME}:"))
-        _, start, count = line.split(":")
-        linux[f"{kind}Mappings"] = [
-            {"containerID": 0, "hostID": own, "size": 1},
-            {"containerID": 1, "hostID": int(start), "size": int(count)},
-        ]
+    map_ranges(user, config)
     config["process"]["user"] = {"uid": 1000, "gid": 1000, "additionalGids": [5]}
     config["process"]["capabilities"] = {
         kind: ["CAP_CHOWN"]
@@ -187,6 +193,39 @@ def test_ranges(user: User) -> None:
     subprocess.run(["chown", "-R", str(user.entry.pw_uid), user.home], check=True)
 
 
+def test_root_of_layers(user: User) -> None:
+    """The kernel lets root of a user namespace mount an overlayfs."""
+    verbs = "write /etc/x y", "remove /payload", "ls /etc", "remove /home/user", "mkdir /home/user"
+    config = user.config(*verbs)
+    config["root"]["readonly"] = False
+    user.save(config)
+    for upper in ("dir", "tmpfs"):
+        result = user("run", "--ephemeral", "--overlay-upper", upper, "x")
+        assert result.code == 0, result
+        assert result.answers() == ["ok", "ok", "x", "ok", "ok"]  # the last is opaque: an attribute
+        assert os.listdir(user.home / "bundle/rootfs/etc") == []
+        assert (user.home / "bundle/rootfs/payload").exists()
+        assert os.listdir(user.home / "run/pyrun") == []
+
+
+@needs("newuidmap")
+def test_layer_with_files_of_many_ids(user: User) -> None:
+    """They are the user's to remove: as root of the same map."""
+    config = user.config("mkdir /etc/a", "mkdir /etc/a/b", "chown /etc/a/b 5 6", "chown /etc/a 7 8")
+    config["root"]["readonly"] = False
+    map_ranges(user, config)
+    for kind in ("bounding", "effective", "permitted"):
+        config["process"]["capabilities"][kind].append("CAP_CHOWN")
+    user.save(config)
+    result = user("run", "--keep", "--ephemeral", "x")
+    assert result.code == 0, result
+    assert result.answers() == ["ok"] * 4
+    written = user.home / "run/pyrun/x/overlay/top/upper/etc/a"
+    assert written.stat().st_uid > 100
+    assert user("delete", "x") == Result(0, "", "")
+    assert os.listdir(user.home / "run/pyrun") == []
+
+
 @needs("newuidmap")
 def test_range_of_somebody_else(user: User) -> None:
     config = user.config("print x")
@@ -196,6 +235,43 @@ def test_range_of_somebody_else(user: User) -> None:
     assert result.code == 1
     assert "/linux/uidMappings" in result.err
     assert "/etc/subuid" in result.err
+
+
+LOCKED = ["nosuid", "nodev", "noexec", "noatime", "ro"]
+
+
+def bound(user: User, *options: str) -> Result:
+    """Asks for the mounts of a container with a directory that is mounted thus on the host."""
+    source = user.home / "source"
+    source.mkdir(exist_ok=True)
+    config = user.config("mounts")
+    config["mounts"].append(bind(source, "/data", "bind", *options))
+    user.save(config)
+    with mounted(source, "-t", "tmpfs", "-o", ",".join(LOCKED), "source"):
+        return user("run", "x")
+
+
+@pytest.mark.parametrize("options", [[], ["ro"], ["nosymfollow"], ["nosuid", "rro"]])
+def test_flags_of_the_host_stay(user: User, options: list[str]) -> None:
+    """A user namespace may not clear what the host has set; nobody has to repeat it."""
+    result = bound(user, *options)
+    assert result.code == 0, result
+    found = mounts(result.answers()[0])["/data"]
+    assert found.options >= {*LOCKED, *(word for word in options if word != "rro")}
+
+
+@pytest.mark.parametrize("option", ["rw", "suid", "dev", "exec", "relatime", "rrw"])
+def test_flags_of_the_host_can_not_be_cleared(user: User, option: str) -> None:
+    result = bound(user, option)
+    assert result.code == 1
+    assert "operation not permitted" in result.err
+    assert "flags of the host's mount can't be cleared" in result.err
+
+
+def test_id_maps_of_mounts_need_privileges(user: User) -> None:
+    result = bound(user, "idmap")
+    assert result.code == 1
+    assert "id-mapped mounts need privileges" in result.err
 
 
 def test_without_a_place_for_state(user: User) -> None:

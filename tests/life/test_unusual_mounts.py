@@ -12,6 +12,7 @@ import pytest
 from life.bundles import Bundle, bind, mount
 from life.mountinfo import mounts
 from life.runtimes import Container
+from life.test_mounts import mounted
 
 with_peers = pytest.mark.with_peers
 differs = pytest.mark.differs
@@ -219,6 +220,32 @@ def test_remount(
     assert found.options >= shown
     assert gone not in found.options
     assert ("size=64k" in found.data) is ("size=64k" in options)
+
+
+@with_peers
+@pytest.mark.parametrize("user", [False, True])
+@pytest.mark.parametrize("length", [1, 150])
+def test_overlay(container: Container, bundle: Bundle, length: int, user: bool) -> None:
+    """Of any number of layers with paths of any length that mount(2) takes."""
+    place = bundle.path / "layers"
+    place.mkdir()
+    if user:
+        bundle.map_ids()
+    with mounted(place, "-t", "tmpfs", "layers"):
+        names = ["a:b", "two", "three", "upper", "work"]
+        folders = [place / (name + "x" * length) for name in names]
+        for folder in folders:
+            folder.mkdir()
+            (folder / folder.name[:3]).write_text(folder.name[:3])
+            os.chown(folder, 100000 if user else 0, 0)
+        (folders[-1] / "wor").unlink()
+        lower = ":".join(str(folder).replace(":", "\\:") for folder in folders[:3])
+        options = [f"lowerdir={lower}", f"upperdir={folders[3]}", f"workdir={folders[4]}"]
+        bundle.config["mounts"].append(mount("/data", "overlay", *options))
+        ls, cat, wrote = container.ask("ls /data", "cat /data/a:b", "write /data/new x")
+        assert ls.split() == ["a:b", "thr", "two", "upp"]
+        assert (cat, wrote) == ("a:b", "ok")
+        assert (folders[3] / "new").read_text() == "x"
 
 
 def test_propagation_alone(container: Container, bundle: Bundle) -> None:

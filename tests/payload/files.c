@@ -86,6 +86,11 @@ void do_mkdir(void)
     done(mkdir(word[0], 0777));
 }
 
+void do_remove(void)
+{
+    done(remove(word[0]));
+}
+
 void do_mknod(void)
 {
     done(mknod(word[0], S_IFCHR | 0600, makedev((unsigned)number(1), (unsigned)number(2))));

@@ -23,6 +23,7 @@ void show_link(const char *path);
     VERB("write", write)                                                                           \
     VERB("read", read_device)                                                                      \
     VERB("mkdir", mkdir)                                                                           \
+    VERB("remove", remove)                                                                         \
     VERB("mknod", mknod)                                                                           \
     VERB("chmod", chmod)                                                                           \
     VERB("chown", chown)                                                                           \
@@ -55,10 +56,15 @@ void show_link(const char *path);
     VERB("trap", trap)                                                                             \
     VERB("echo", echo)                                                                             \
     VERB("network", network)                                                                       \
+    VERB("interface", interface)                                                                   \
     VERB("clock", clock)                                                                           \
     VERB("burn", burn)                                                                             \
     VERB("hook", hook)                                                                             \
-    VERB("signals", signals)
+    VERB("signals", signals)                                                                       \
+    VERB("scheduler", scheduler)                                                                   \
+    VERB("ioprio", ioprio)                                                                         \
+    VERB("mempolicy", mempolicy)                                                                   \
+    VERB("machine", machine)
 
 #define VERB(name, function) void do_##function(void);
 VERBS(VERB)

@@ -2,11 +2,14 @@
 /* Verbs that say what a process is given: identity, rights, limits, descriptors, terminal. */
 #include "payload.h"
 
+#include <arpa/inet.h>
 #include <ctype.h>
 #include <fcntl.h>
+#include <ifaddrs.h>
 #include <linux/capability.h>
 #include <linux/keyctl.h>
 #include <net/if.h>
+#include <netinet/in.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -212,6 +215,46 @@ void do_network(void)
         if (strcmp(entry->if_name, "lo") != 0)
             puts(entry->if_name);
     if_freenameindex(all);
+    close(fd);
+}
+
+static void show_address(const struct sockaddr *address, const struct sockaddr *mask)
+{
+    char text[2][INET6_ADDRSTRLEN];
+    const struct sockaddr *both[] = {address, mask};
+    for (int i = 0; i < 2; i++) {
+        const struct sockaddr_in *v4 = (const struct sockaddr_in *)both[i];
+        const struct sockaddr_in6 *v6 = (const struct sockaddr_in6 *)both[i];
+        const void *bytes = &v4->sin_addr;
+        if (address->sa_family == AF_INET6)
+            bytes = &v6->sin6_addr;
+        else if (address->sa_family != AF_INET)
+            return;
+        inet_ntop(address->sa_family, bytes, text[i], sizeof text[i]);
+    }
+    if (strncmp(text[0], "fe80:", 5) != 0)
+        printf("%s %s\n", text[0], text[1]);
+}
+
+/* "up" or "down" and the MTU of an interface; its addresses but the IPv6 one of the link, each with
+ * its netmask */
+void do_interface(void)
+{
+    struct ifreq request = {0};
+    struct ifaddrs *all;
+    int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    strncpy(request.ifr_name, word[0], sizeof request.ifr_name - 1);
+    if (fd < 0 || getifaddrs(&all) < 0 || ioctl(fd, SIOCGIFFLAGS, &request) < 0) {
+        failed();
+        return;
+    }
+    fputs(request.ifr_flags & IFF_UP ? "up" : "down", stdout);
+    ioctl(fd, SIOCGIFMTU, &request);
+    printf(" %d\n", request.ifr_mtu);
+    for (struct ifaddrs *entry = all; entry; entry = entry->ifa_next)
+        if (entry->ifa_addr && strcmp(entry->ifa_name, word[0]) == 0)
+            show_address(entry->ifa_addr, entry->ifa_netmask);
+    freeifaddrs(all);
     close(fd);
 }
 

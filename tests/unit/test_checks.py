@@ -10,6 +10,7 @@ from pyrun.compile import checks, checks_linux, checks_mounts
 from pyrun.errors import ConfigError
 from unit import configs
 from unit.configs import isolated, with_
+from unit.test_checks_scheduling import REFUSED as SCHEDULING
 
 PID = {"type": "pid"}
 USER = {"type": "user"}
@@ -244,6 +245,31 @@ REFUSED: list[tuple[dict[str, object], str, str]] = [
     (resource_device(access=""), "/linux/resources/devices/0/access", "made of r, w and m"),
     (resource_device(), "/linux/resources/devices/0/access", "made of r, w and m"),
     (resource_device(access="rx"), "/linux/resources/devices/0/access", "made of r, w and m"),
+    # compile/test_layers.py has the table of these
+    (
+        with_("annotations", {"org.pyrun.rootfs.overlay": ""}, isolated()),
+        "/annotations/org.pyrun.rootfs.overlay",
+        "names no layer",
+    ),
+    # network devices; test_net_device_names.py has the table of names
+    (
+        with_("linux", {"netDevices": {"eth0": {}}}),
+        "/linux/netDevices",
+        "needs a network namespace",
+    ),
+    (isolated(netDevices={"a/b": {}}), "/linux/netDevices/a~1b", '"a/b" must not contain'),
+    (isolated(netDevices={"": {}}), "/linux/netDevices/", "must be the name"),
+    (isolated(netDevices={"eth%d": {}}), "/linux/netDevices/eth%d", "must not contain %"),
+    (
+        isolated(netDevices={"eth0": {"name": "eth0:1"}}),
+        "/linux/netDevices/eth0/name",
+        '"eth0:1" must not contain',
+    ),
+    (
+        isolated(netDevices={"eth0": {"name": "eth1"}, "eth1": {}}),
+        "/linux/netDevices/eth1",
+        'two devices would be called "eth1"',
+    ),
     # others; test_sysctl_names.py has the table of names
     (isolated(sysctl={"kernel.core_pattern": "x"}), "/linux/sysctl/kernel.core_pattern", "host"),
     (isolated(intelRdt={"closID": "../x"}), "/linux/intelRdt/closID", "one directory"),
@@ -292,6 +318,9 @@ ALLOWED: list[dict[str, object]] = [
     isolated(seccomp=rule("SCMP_ACT_TRACE", errnoRet=1)),
     resource_device(access="mrw"),
     isolated(intelRdt={"closID": "/"}),
+    isolated(netDevices={"eth0": {"name": "eth1"}, "eth1": {"name": "eth0"}}),
+    isolated(netDevices={"eth0": {"name": "net%d"}, "eth1": {"name": "net%d"}}),
+    isolated(netDevices={"eth0": {"name": ""}}),  # as runc: not given
     with_("hostname", ""),
     with_("linux/namespaces", [{"type": "user", "path": "/proc/1/ns/user"}]),
     maps((0, 10, 5), (5, 15, 5), (2**32 - 2, 1, 1)),
@@ -333,4 +362,4 @@ def test_every_rule_is_listed_and_refuses_something() -> None:
     }
     assert written == set(checks.CHECKS)
     for one in checks.CHECKS:
-        assert any(list(one(config)) for config, _, _ in REFUSED)
+        assert any(list(one(config)) for config, _, _ in [*REFUSED, *SCHEDULING])

@@ -11,7 +11,7 @@ import pytest
 
 from needs import needs
 from pyrun import launch, linux, plan
-from pyrun.compile import seccomp
+from pyrun.compile import memory_policy, process, scheduling, seccomp
 
 HEADERS = """
 #define _GNU_SOURCE
@@ -19,11 +19,14 @@ HEADERS = """
 #include <fcntl.h>
 #include <sched.h>
 #include <signal.h>
+#include <sys/personality.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/mman.h>
 #include <linux/capability.h>
+#include <linux/ioprio.h>
 #include <linux/memfd.h>
+#include <linux/mempolicy.h>
 #include <linux/mount.h>
 #include <linux/openat2.h>
 #include <linux/prctl.h>
@@ -57,6 +60,12 @@ def expected() -> dict[str, int]:
     found["MFD_EXEC"] = launch.MFD_EXEC
     found["(F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE)"] = launch.SEALS
     found["SECCOMP_FILTER_FLAG_NEW_LISTENER"] = seccomp.NEW_LISTENER
+    for table in (scheduling.POLICIES, scheduling.FLAGS, scheduling.CLASSES):
+        found |= table
+    found |= {"IOPRIO_CLASS_SHIFT": scheduling.CLASS_SHIFT, "IOPRIO_BE_NR": scheduling.LEVELS}
+    found |= {**memory_policy.MODES, **memory_policy.FLAGS}
+    del found["MPOL_WEIGHTED_INTERLEAVE"]  # an enumerator; headers before 6.9 lack it
+    found |= {f"PER_{name}": value for name, value in process.PERSONALITIES.items()}
     for name, value in seccomp.FLAGS.items():
         if not name.endswith("TSYNC"):  # 0 with us: we have one thread
             found[name] = value

@@ -37,6 +37,19 @@ LINES: list[tuple[Op, str]] = [
     (ops.setgroups(b"\5\0\0\0\xfe\xff\xff\xff"), "setgroups([5, 4294967294])"),
     (ops.seccomp(2, bytes(24)), "seccomp(SECCOMP_FILTER_FLAG_LOG, 3 instructions)"),
     (ops.capset(1, 0, 1 << 45), "capset(CAP_CHOWN, 0, 0x200000000000)"),
+    (
+        ops.sched_setattr(0, 0x21, -5, 0, 0, 0, 0),
+        "sched_setattr(SCHED_OTHER,"
+        " SCHED_FLAG_RESET_ON_FORK|SCHED_FLAG_UTIL_CLAMP_MIN, -5, 0, 0, 0, 0)",
+    ),
+    (ops.sched_setattr(9, 0, 0, 0, 0, 0, 0), "sched_setattr(9, 0, 0, 0, 0, 0, 0)"),
+    (ops.ioprio_set(2 << 13 | 4), "ioprio_set(IOPRIO_CLASS_BE|4)"),
+    (ops.personality(8), "personality(LINUX32)"),
+    (
+        ops.set_mempolicy(3 | 1 << 15, b"\2" + bytes(7) + b"\1" + bytes(7)),
+        "set_mempolicy(MPOL_INTERLEAVE|MPOL_F_STATIC_NODES, [1, 64])",
+    ),
+    (ops.set_mempolicy(0, b""), "set_mempolicy(MPOL_DEFAULT, [])"),
     (ops.prctl(99, 5), "prctl(99, 5)"),
     (ops.tolerate(17, ops.symlinkat("t", slots.ROOT, "n")), 'symlinkat("t", root, "n"), or EEXIST'),
     (ops.open_host("/", 0, slots.HOST), 'open_host("/", O_RDONLY) = host'),

@@ -141,6 +141,17 @@ def test_a_rootfs_that_is_a_file(tmp_path: Path) -> None:
     assert (pointer, text) == ("/root/path", f"{tmp_path}/rootfs is not a directory")
 
 
+def test_layers_that_are_not_there(tmp_path: Path) -> None:
+    (tmp_path / "rootfs").mkdir()
+    (tmp_path / "file").touch()
+    pointer = "/annotations/org.pyrun.rootfs.overlay"
+    config = configs.with_("annotations", {pointer.rpartition("/")[2]: "rootfs:a\\:b:file"})
+    assert validate.notices(config, str(tmp_path)) == [
+        (pointer, f"{tmp_path}/a:b does not exist"),
+        (pointer, f"{tmp_path}/file is not a directory"),
+    ]
+
+
 def test_text_that_is_no_json_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text("{\n'a'}")
     with pytest.raises(Error, match=r"config\.json: not valid JSON: .* \(line 2, column 1\)"):

@@ -92,6 +92,29 @@ def _id() -> click.Argument:
     return click.Argument(["id"])
 
 
+def _root() -> list[click.Parameter]:
+    """The flags that make the root of layers: of create, run and plan."""
+    return [
+        switch(
+            "--ephemeral",
+            section="Root",
+            help="What the container writes goes with it: nothing reaches the rootfs.",
+        ),
+        Flag(
+            "--overlay",
+            metavar="DIR[:DIR...]",
+            section="Root",
+            help="The same, with these read-only layers on the rootfs, the topmost first.",
+        ),
+        Flag(
+            "--overlay-upper",
+            metavar="dir|tmpfs[:SIZE]",
+            section="Root",
+            help="Where those writes are kept: in the state folder, or in memory.",
+        ),
+    ]
+
+
 def _making() -> list[click.Parameter]:
     """The flags of the two verbs that make a container: create and run."""
     return [
@@ -138,6 +161,7 @@ def _making() -> list[click.Parameter]:
             section="Isolation",
             help="Keep the caller's session keyring; the container can then read it.",
         ),
+        *_root(),
         switch("--no-subreaper", hidden=True, help="Accepted for callers of runc."),
     ]
 
@@ -244,7 +268,7 @@ VERBS = [
         "Each operation stands with the field of config.json that asks for it. Nothing is made.",
         section=BUNDLES,
         example="pyrun plan --bundle /srv/web",
-        params=[_bundle(), switch("--json", help="Print the plan as JSON.")],
+        params=[_bundle(), *_root(), switch("--json", help="Print the plan as JSON.")],
     ),
 ]
 

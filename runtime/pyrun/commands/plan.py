@@ -9,7 +9,7 @@ import sys
 from pyrun import describe, idmaps, prepare
 from pyrun.cgroup.procs import directories
 from pyrun.compile import rlimits, seccomp
-from pyrun.compile.donations import donations, namespace
+from pyrun.compile.donations import donations, lays_apart, namespace
 from pyrun.init import read_text
 from pyrun.jsonscan import dumps
 from pyrun.linux import CLONE_NEWUSER
@@ -62,7 +62,7 @@ def document(prepared: Prepared, caller: str) -> dict[str, Any]:
         "clone": describe.clone_flags(prepared.flags),
         "donated": [describe.slot(number, donated) for number in range(len(donated))],
         "seccomp": describe.profile(found, facts["seccomp"]) if found else None,
-        "runtime": beside(config, prepared.flags),
+        "runtime": [*apart(config, facts), *beside(config, prepared.flags)],
         "operations": [
             {
                 "field": describe.field(pointer),
@@ -74,6 +74,18 @@ def document(prepared: Prepared, caller: str) -> dict[str, Any]:
             for pointer, op in prepared.steps
         ],
     }
+
+
+def apart(config: Config, facts: Facts) -> list[str]:
+    """The plan of the process that lays the root's layers, where it is not the init."""
+    if not lays_apart(config, facts):
+        return []
+    from pyrun.compile import layers
+
+    return [
+        f"{describe.field(pointer)}: {describe.line(op, [])}, before it is cloned"
+        for pointer, op in layers.make_apart(facts["layers"])
+    ]
 
 
 def beside(config: Config, flags: int) -> list[str]:

@@ -51,6 +51,10 @@ def _hierarchies(
     yield pointer, ops.fsopen("tmpfs", CONTEXT)
     yield pointer, ops.fsconfig(CONTEXT, "source", "tmpfs")
     yield pointer, ops.fsconfig(CONTEXT, "mode", "755")
+    if (config.get("linux") or {}).get("mountLabel"):
+        from pyrun.compile import labels  # rare
+
+        yield from labels.context("tmpfs", config)
     yield pointer, ops.fsmount(CONTEXT, options["set"] & ~MOUNT_ATTR_RDONLY, TREE)
     for name, _, _ in facts["cgroup_hierarchies"]:
         yield pointer, ops.make_in_root(TREE, f"/{name}", DIRECTORY, 0, TARGET)

@@ -64,6 +64,15 @@ def annotation_keys(config: Config) -> Iterator[Problem]:
         yield "/annotations", "has an empty key"
 
 
+def root_layers(config: Config) -> Iterator[Problem]:
+    """The annotations that make the root an overlay."""
+    if any(key.startswith("org.pyrun.rootfs.") for key in config.get("annotations", ())):
+        # Only for those.
+        from pyrun.compile import layers
+
+        yield from layers.problems(config)
+
+
 def hook_paths(config: Config) -> Iterator[Problem]:
     for kind, hooks in config.get("hooks", {}).items():
         if kind not in HOOKS:
@@ -122,6 +131,15 @@ def console_size(config: Config) -> Iterator[Problem]:
                 yield f"/process/consoleSize/{name}", f"must be at most 65535, not {value}"
 
 
+def scheduling(config: Config) -> Iterator[Problem]:
+    """Rare fields, whose rules are loaded with the first of them."""
+    process = config.get("process", {})
+    if "scheduler" in process or "execCPUAffinity" in process:
+        from pyrun.compile import scheduling as rules
+
+        yield from rules.problems(config)
+
+
 def command_line(config: Config) -> Iterator[Problem]:
     """A field that asks for a program to run is not to be passed over."""
     if config.get("process", {}).get("commandLine"):
@@ -132,12 +150,21 @@ HOOKS = (
     "prestart", "createRuntime", "createContainer", "startContainer", "poststart", "poststop",
 )  # fmt: skip
 
-PROCESS = (working_directory, arguments, environment, rlimits, console_size, command_line)
+PROCESS = (
+    working_directory,
+    arguments,
+    environment,
+    rlimits,
+    console_size,
+    scheduling,
+    command_line,
+)
 
 CHECKS = (
     version,
     root_given,
     annotation_keys,
+    root_layers,
     hook_paths,
     *PROCESS,
     *checks_mounts.CHECKS,

@@ -154,6 +154,29 @@ def device_access(config: Config) -> Iterator[Problem]:
             )
 
 
+def net_devices(config: Config) -> Iterator[Problem]:
+    """They move into a namespace of the container's, each to a name of its own."""
+    devices = config.get("linux", {}).get("netDevices")
+    if not devices:
+        return
+    from pyrun.compile.net_device_names import TEMPLATE, inside, problem
+
+    if "network" not in listed(config):
+        yield "/linux/netDevices", "needs a network namespace in linux.namespaces"
+    taken = set()
+    for host, device in devices.items():
+        at = f"/linux/netDevices{step(host)}"
+        if text := problem(host):
+            yield at, f"{shown(host)} {text}"
+        name = inside(host, device)
+        if name != host and (text := problem(name, template=True)):
+            yield f"{at}/name", f"{shown(name)} {text}"
+        elif name in taken:
+            yield at, f"two devices would be called {shown(name)} in the container"
+        if not name.endswith(TEMPLATE):
+            taken.add(name)
+
+
 def intel_rdt(config: Config) -> Iterator[Problem]:
     rdt = config.get("linux", {}).get("intelRdt", {})
     name = rdt.get("closID", "")
@@ -172,6 +195,15 @@ def intel_rdt(config: Config) -> Iterator[Problem]:
 def personality_flags(config: Config) -> Iterator[Problem]:
     if config.get("linux", {}).get("personality", {}).get("flags"):
         yield "/linux/personality/flags", "no flag is defined"
+
+
+def memory_policy(config: Config) -> Iterator[Problem]:
+    """Rare, so its rules are loaded with it."""
+    policy = config.get("linux", {}).get("memoryPolicy")
+    if policy is not None:
+        from pyrun.compile import memory_policy as rules
+
+        yield from rules.problems(policy)
 
 
 def _page_size(text: str) -> bool:
@@ -194,6 +226,8 @@ CHECKS = (
     seccomp,
     cgroup_names,
     device_access,
+    net_devices,
     intel_rdt,
     personality_flags,
+    memory_policy,
 )

@@ -2,8 +2,8 @@
 """What the runtime opens, with its own view and rights, and hands to the executor.
 
 A donation is a tuple: ("namespace", kind, path), ("tree", path, depth, pointer), ("fifo",),
-("result",). Its place in the list is its slot. A tree can be attached once, so there is one for
-each field that asks for it.
+("result",), ("overlay",). Its place in the list is its slot. A tree can be attached once, so there
+is one for each field that asks for it.
 """
 
 from __future__ import annotations
@@ -43,6 +43,16 @@ def opens_sources(config: Config, facts: Facts) -> bool:
     return bool(facts["privileged"] and namespace(config, "user"))
 
 
+def lays_apart(config: Config, facts: Facts) -> bool:
+    """Whether the root is an overlay that comes from the runtime (layers.apart)."""
+    if not facts["layers"]:
+        return False
+    # Only for a root made of layers.
+    from pyrun.compile import layers
+
+    return layers.apart(config, facts)
+
+
 def donations(config: Config, facts: Facts) -> list[tuple[str, ...]]:
     """The list, in slot order."""
     found: list[tuple[str, ...]] = [
@@ -52,8 +62,11 @@ def donations(config: Config, facts: Facts) -> list[tuple[str, ...]]:
     ]
     if facts["fifo"]:
         found += [("fifo",), ("result",)]
+    if lays_apart(config, facts):
+        found.append(("overlay",))
     if opens_sources(config, facts):
-        found.append(("tree", facts["rootfs"], "recursive", "/root/path"))
+        if not facts["layers"]:
+            found.append(("tree", facts["rootfs"], "recursive", "/root/path"))
         for index, mount in enumerate(config.get("mounts") or []):
             if mount_options.is_bind(mount) and not mount_options.link_to_copy(mount, facts):
                 source = mount_options.source(mount, facts)

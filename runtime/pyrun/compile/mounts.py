@@ -175,9 +175,21 @@ def _new(
     data = options["data"]
     if kind == "tmpfs" and not any(key == "mode" for key, _ in data):
         yield pointer, ops.copy_mode(CONTEXT, TARGET)
+    if kind == "overlay":
+        from pyrun.compile import unusual_mounts
+
+        yield from unusual_mounts.overlay(data, pointer)
+        data = []
     for key, value in data:
         yield f"{pointer}/options", ops.fsconfig(CONTEXT, key, value)
+    labelled = (config.get("linux") or {}).get("mountLabel")
+    if labelled:
+        from pyrun.compile import labels  # rare
+
+        yield from labels.context(kind, config)
     yield pointer, ops.fsmount(CONTEXT, options["set"], tree)
+    if labelled:
+        yield from labels.mounted(kind, tree, config)
     if "tmpcopyup" in options["rare"]:
         from pyrun.compile import unusual_mounts
 

@@ -9,7 +9,8 @@ import errno
 from pyrun import ops, sync
 from pyrun.compile import sysctl_names
 from pyrun.compile.donations import is_new, namespace, namespaces, slot_of
-from pyrun.compile.slots import HOOK_OUTPUT, PEER, ROOT, START_STATE
+from pyrun.compile.process import labelled
+from pyrun.compile.slots import HOOK_OUTPUT, OWN_PROC, PEER, ROOT, START_STATE
 from pyrun.errors import Error
 from pyrun.linux import CLONE_NEWCGROUP, CLONE_NEWTIME, CLONE_NEWUSER, NAMESPACES, PR_SET_DUMPABLE
 
@@ -72,6 +73,8 @@ def _spare_host(config: Config, facts: Facts) -> None:
     kinds = {sysctl_names.namespace(sysctl_names.segments(key) or ()) for key in parameters}
     if config.get("hostname") or config.get("domainname"):
         kinds.add("uts")
+    if (config.get("linux") or {}).get("netDevices"):
+        kinds.add("network")
     for kind in facts.get("own_namespaces", ()):
         if kind == "mount" or kind in kinds:
             raise Error(
@@ -142,7 +145,8 @@ def unshare_late(config: Config, facts: Facts) -> Steps:
 def forget_host(config: Config, facts: Facts) -> Steps:
     """No descriptor that leads to the host, or to another namespace, is left to whoever gets at
     this process: from here on it can be seen from inside."""
-    yield POINTER, ops.close_all_but(_numbers(facts, ROOT, PEER))
+    kept = (ROOT, PEER, OWN_PROC) if labelled(config) else (ROOT, PEER)
+    yield POINTER, ops.close_all_but(_numbers(facts, *kept))
 
 
 def forget_all(config: Config, facts: Facts) -> Steps:
@@ -168,6 +172,15 @@ def loopback(config: Config, facts: Facts) -> Steps:
     """A new network namespace has `lo`, down."""
     if is_new(config, "network"):
         yield _pointer(config, "network"), ops.loopback_up()
+
+
+def net_devices(config: Config, facts: Facts) -> Steps:
+    """The host's devices come in by the runtime: only from there they can be seen."""
+    if (config.get("linux") or {}).get("netDevices"):
+        pointer = "/linux/netDevices"
+        if not facts["privileged"]:
+            raise Error("moving network devices of the host needs the rights of its root", pointer)
+        yield pointer, ops.sync(sync.NET_DEVICES)
 
 
 def keyring(config: Config, facts: Facts) -> Steps:

@@ -39,7 +39,9 @@ INIT = (
     namespaces.unshare_late,  # as that root, and in the cgroup where the runtime has put us
     namespaces.keyring,
     namespaces.loopback,
+    namespaces.net_devices,  # before sysctl, which may set parameters of each device
     uts.set_names,
+    process.prepare_labels,  # before masks, as the next; and while the pid namespace is at hand
     sysctl.write,  # before masks: with one on /proc, a user namespace gets no other procfs
     rootfs.prepare,  # before mounts: nothing of them may reach the host
     mounts.mount_all,
@@ -63,6 +65,11 @@ INIT = (
     process.find_home,
     hooks.prepare_start,
     rlimits.limit,  # after the last descriptor; as root, for raising takes CAP_SYS_RESOURCE
+    process.apply_labels,  # in the init itself; after what the runtime's own domain must be allowed
+    process.affinity,  # in the container's cgroup
+    process.memory_policy,  # likewise: nodes are those of its cpuset
+    process.personality,
+    process.scheduling,  # takes CAP_SYS_NICE; late, for it may slow down what follows
     capabilities.limit,  # needs CAP_SETPCAP
     process.become_user,
     capabilities.apply,

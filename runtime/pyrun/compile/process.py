@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from pyrun.types import Config, Facts, Steps
 
 DEFAULT_UMASK = 0o022
+PERSONALITIES = {"LINUX": 0, "LINUX32": 8}  # sys/personality.h: PER_*
 
 
 def open_cwd(config: Config, facts: Facts) -> Steps:
@@ -50,6 +51,60 @@ def set_umask(config: Config, facts: Facts) -> Steps:
     """process.user.umask, else the usual one."""
     mode = (config["process"].get("user") or {}).get("umask")
     yield "/process/user/umask", ops.umask(DEFAULT_UMASK if mode is None else mode)
+
+
+def affinity(config: Config, facts: Facts) -> Steps:
+    """The CPUs are those of the container's cpuset, not those that the caller runs on: since Linux
+    6.2 a process keeps the caller's choice when it changes its cgroup. (execCPUAffinity is not for
+    the init.)"""
+    yield "", ops.reset_affinity()
+
+
+def scheduling(config: Config, facts: Facts) -> Steps:
+    """process.scheduler and process.ioPriority."""
+    process = config["process"]
+    if process.get("scheduler") or process.get("ioPriority"):
+        from pyrun.compile import scheduling as rules  # rare
+
+        yield from rules.apply(config, facts)
+
+
+def labelled(config: Config) -> bool:
+    """Whether a security module is to confine the process."""
+    process = config["process"]
+    return bool(process.get("apparmorProfile") or process.get("selinuxLabel"))
+
+
+def prepare_labels(config: Config, facts: Facts) -> Steps:
+    """Where process.apparmorProfile and process.selinuxLabel will be written; and whether they, and
+    linux.mountLabel, mean anything here."""
+    if labelled(config) or (config.get("linux") or {}).get("mountLabel"):
+        from pyrun.compile import labels  # rare
+
+        yield from labels.prepare(config, facts)
+
+
+def apply_labels(config: Config, facts: Facts) -> Steps:
+    """Those of the next program: startContainer hooks are programs of the container, too."""
+    if labelled(config):
+        from pyrun.compile import labels  # rare
+
+        yield from labels.apply(config, facts)
+
+
+def memory_policy(config: Config, facts: Facts) -> Steps:
+    """linux.memoryPolicy."""
+    if (config.get("linux") or {}).get("memoryPolicy"):
+        from pyrun.compile import memory_policy as rules  # rare
+
+        yield from rules.apply(config, facts)
+
+
+def personality(config: Config, facts: Facts) -> Steps:
+    """linux.personality: with LINUX32, uname(2) tells of a 32-bit machine."""
+    wanted = (config.get("linux") or {}).get("personality")
+    if wanted:
+        yield "/linux/personality", ops.personality(PERSONALITIES[wanted["domain"]])
 
 
 def no_new_privileges(config: Config, facts: Facts) -> Steps:

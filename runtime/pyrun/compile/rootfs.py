@@ -7,7 +7,7 @@ from __future__ import annotations
 import errno
 
 from pyrun import ops
-from pyrun.compile.donations import namespace, opens_sources, slot_of
+from pyrun.compile.donations import lays_apart, namespace, opens_sources, slot_of
 from pyrun.compile.mount_options import PROPAGATION, destination, from_host, on_existing
 from pyrun.compile.slots import CONTEXT, EMPTY, HOST, NULL, ROOT, TARGET
 from pyrun.linux import (
@@ -43,14 +43,21 @@ def prepare(config: Config, facts: Facts) -> Steps:
         # pivot_root(2) refuses a shared parent, and attaching our root would reach the host
         yield PROPAGATION_POINTER, ops.mount_setattr(HOST, 0, 0, 0, MS_PRIVATE)
     root = ROOT
-    if opens_sources(config, facts):
+    if lays_apart(config, facts):
+        root = slot_of(facts, "overlay")
+    elif facts["layers"]:
+        # Only for a root made of layers.
+        from pyrun.compile import layers
+
+        yield from layers.make(facts["layers"])
+    elif opens_sources(config, facts):
         root = slot_of(facts, "tree", facts["rootfs"], "recursive", "/root/path")
     else:
         # Before the cover, which may go over it.
         yield "/root/path", ops.open_tree(HOST, facts["rootfs"], AT_RECURSIVE, ROOT)
     yield from _unshare(config, facts, root)
     if _masks(config):
-        yield from _covers(place(config, facts))
+        yield from _covers(config, facts)
     yield "/root/path", ops.open_host(place(config, facts), O_PATH | O_DIRECTORY, TARGET)
     yield "/root/path", ops.move_mount(root, TARGET)
     if root != ROOT:
@@ -73,7 +80,7 @@ def _masks(config: Config) -> bool:
     return bool((config.get("linux") or {}).get("maskedPaths"))
 
 
-def _covers(path: str) -> Steps:
+def _covers(config: Config, facts: Facts) -> Steps:
     """What masks are made of. The empty directory goes where the root goes, which hides it: only an
     attached mount can be cloned before kernel 6.15. It comes before the root: later, it would cover
     it."""
@@ -84,9 +91,13 @@ def _covers(path: str) -> Steps:
     yield pointer, ops.fsconfig(CONTEXT, "source", "tmpfs")
     for key, value in (("nr_blocks", "1"), ("nr_inodes", "1"), ("mode", "755")):
         yield pointer, ops.fsconfig(CONTEXT, key, value)
+    if (config.get("linux") or {}).get("mountLabel"):
+        from pyrun.compile import labels  # rare
+
+        yield from labels.context("tmpfs", config)
     attributes = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC
     yield pointer, ops.fsmount(CONTEXT, attributes, EMPTY)
-    yield pointer, ops.open_host(path, O_PATH | O_DIRECTORY, TARGET)
+    yield pointer, ops.open_host(place(config, facts), O_PATH | O_DIRECTORY, TARGET)
     yield pointer, ops.move_mount(EMPTY, TARGET)
 
 

@@ -19,9 +19,10 @@ HOOK_STATE = 1012
 HOOK_OUTPUT = 1011
 BUNDLE = 1010
 START_STATE = 1009
-COVERED = 1008  # what a tmpfs with tmpcopyup covers
-PARENT = 1007  # the directory of a destination that is not to be followed
-LOWEST = 1007  # of the names above
+OWN_PROC = 1008  # a private procfs in which the init finds itself
+COVERED = 1007  # what a tmpfs with tmpcopyup covers
+PARENT = 1006  # the directory of a destination that is not to be followed
+LOWEST = 1006  # of the names above
 
 
 def deferred(count: int) -> int:

@@ -7,14 +7,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from pyrun.types import Config, Problem
 
-PROCESS = (
-    "apparmorProfile",
-    "selinuxLabel",
-    "scheduler",
-    "ioPriority",
-    "execCPUAffinity",
-)
-LINUX = ("mountLabel", "personality", "netDevices", "memoryPolicy", "intelRdt")
+PROCESS: tuple[str, ...] = ()
+LINUX = ("intelRdt",)
 
 
 def problems(config: Config) -> list[Problem]:

@@ -7,12 +7,13 @@ from errno import ELOOP
 
 from pyrun import ops
 from pyrun.compile.mount_options import destination, is_bind, propagate
-from pyrun.compile.slots import CONTEXT, COVERED, PARENT, ROOT, TARGET
+from pyrun.compile.slots import CONTEXT, COVERED, PARENT, ROOT, TARGET, TREE
 from pyrun.errors import Error
 from pyrun.linux import (
     AT_RECURSIVE,
     MOUNT_ATTR_NODEV,
     MS_PRIVATE,
+    O_DIRECTORY,
     O_NOFOLLOW,
     O_PATH,
     RESOLVE_NO_SYMLINKS,
@@ -21,8 +22,12 @@ from pyrun.linux import (
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from pyrun.types import Config, Steps
 
+LAYERS = ("lowerdir", "upperdir", "workdir")
+STRING_LIMIT = 256  # bytes, with the NUL at the end
 FOR_BINDS = ("copy-symlink", "src-nofollow")
 
 
@@ -73,6 +78,34 @@ def copy_up(tree: int, options: Config, pointer: str) -> Steps:
     yield pointer, ops.mount_setattr(COVERED, AT_RECURSIVE, MOUNT_ATTR_NODEV, 0, MS_PRIVATE)
     yield pointer, ops.copy_up(tree, COVERED)
     yield pointer, ops.close_slot(COVERED)
+
+
+def overlay(data: list[tuple[str, str | None]], pointer: str) -> Steps:
+    """Of an overlay. fsconfig(2) takes no more than 255 bytes as a string, where mount(2) took a
+    page: the layers of a longer one go one by one, by descriptors."""
+    pointer = f"{pointer}/options"
+    for key, value in data:
+        if value is None or key not in LAYERS or len(value.encode()) < STRING_LIMIT:
+            yield pointer, ops.fsconfig(CONTEXT, key, value)
+        else:
+            for name, path in _layers(key, value):
+                yield pointer, ops.open_host(path, O_PATH | O_DIRECTORY, TREE)
+                yield pointer, ops.fsconfig_fd(CONTEXT, name, TREE)
+
+
+def _layers(key: str, text: str) -> Iterator[tuple[str, str]]:
+    """(option, path) of each layer; `::` comes before those for data alone (overlayfs.rst)."""
+    from pyrun.compile.layers import split  # few overlays are that long
+
+    if key != "lowerdir":
+        yield key, text
+        return
+    name = "lowerdir+"
+    for path in split(text):
+        if path:
+            yield name, path
+        else:
+            name = "datadir+"
 
 
 def change(mount: Config, options: Config, pointer: str) -> Steps:

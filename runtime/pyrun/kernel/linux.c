@@ -176,6 +176,16 @@ static int pyrun_mount_setattr(int fd, unsigned flags, uint64_t set, uint64_t cl
     return result < 0 ? -errno : 0;
 }
 
+static int pyrun_unshare(int flags)
+{
+    return unshare(flags) < 0 ? -errno : 0;
+}
+
+static int pyrun_setns(int fd, int kind)
+{
+    return setns(fd, kind) < 0 ? -errno : 0;
+}
+
 static int pyrun_prlimit(int pid, int resource, uint64_t soft, uint64_t hard)
 {
     struct rlimit64 limit = {soft, hard};

@@ -139,9 +139,16 @@ def test_every_option_is_there_with_its_default() -> None:
     parsed = hot.parse(["create", "c"])
     assert parsed is not None
     texts = ["root", "log", "cgroup_manager", "bundle", "config", "console_socket", "pid_file"]
-    switches = ["debug", "systemd_cgroup", "no_pivot", "no_new_keyring", "no_subreaper"]
+    switches = [
+        "debug",
+        "systemd_cgroup",
+        "no_pivot",
+        "no_new_keyring",
+        "no_subreaper",
+        "ephemeral",
+    ]
     assert parsed[1] == {
-        **dict.fromkeys([*texts, "pidfd_socket"], ""),
+        **dict.fromkeys([*texts, "pidfd_socket", "overlay", "overlay_upper"], ""),
         **dict.fromkeys(switches, False),
         "log_format": "text",
         "log_level": "error",

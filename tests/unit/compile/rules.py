@@ -32,10 +32,13 @@ FACTS: Config = {
     "device_sources": [],
     "binds_devices": False,
     "has_kcore": False,
+    "security_modules": ["AppArmor", "SELinux"],
+    "memory_nodes": "0-3\n",
     "seccomp": b"",
     "seccomp_flags": 0,
     "cgroup_layout": "v2",
     "cgroup_hierarchies": [],
+    "layers": {},
 }
 ONE_ID = [{"containerID": 0, "hostID": 1000, "size": 1}]
 

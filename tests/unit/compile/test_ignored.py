@@ -4,12 +4,14 @@
 from __future__ import annotations
 
 import copy
+import json
 from typing import Any
 
 import pytest
 
 from pyrun import prepare, schema_check, validate
 from pyrun.compile import order
+from unit import runtime_spec
 from unit.compile.rules import FACTS
 from unit.configs import isolated, with_
 
@@ -67,7 +69,20 @@ def plan_of(config: dict[str, Any]) -> list[Any]:
     return order.compile_init(config, copy.deepcopy(FACTS))
 
 
-@pytest.mark.parametrize(("name", "section"), PLATFORMS)
+EXAMPLES = [
+    (name, section)
+    for example in runtime_spec.examples()
+    if (example.document, example.verdict) == ("config", "good")
+    for name, section in json.loads(example.text).items()
+    if name in runtime_spec.PLATFORMS
+]
+
+
+def test_the_specification_has_examples() -> None:
+    assert {name for name, _ in EXAMPLES} >= {"freebsd", "zos"}
+
+
+@pytest.mark.parametrize(("name", "section"), PLATFORMS + EXAMPLES)
 def test_other_platforms(name: str, section: dict[str, Any]) -> None:
     assert plan_of({**isolated(), name: section}) == plan_of(isolated())
 

@@ -8,6 +8,7 @@ import pytest
 from pyrun import describe
 from pyrun.compile import namespaces
 from pyrun.compile.donations import is_new, namespace
+from pyrun.errors import Error
 from unit.compile.rules import Config, listed, spaces, told
 
 ALL = ("user", "mount", "pid", "network", "ipc", "uts", "cgroup", "time")
@@ -194,6 +195,25 @@ def test_fork_late(config: Config, expected: list[str]) -> None:
 )
 def test_loopback(config: Config, expected: list[str]) -> None:
     assert told(namespaces.loopback, config) == expected
+
+
+def test_net_devices() -> None:
+    config = spaces("network@/n", netDevices={"eth0": {}})
+    expected = ["linux.netDevices: sync(the network devices)"]
+    assert told(namespaces.net_devices, config) == expected
+    assert told(namespaces.net_devices, spaces("network", netDevices={})) == []
+
+
+def test_net_devices_take_the_rights_of_the_host() -> None:
+    config = spaces("user", "network", netDevices={"eth0": {}})
+    with pytest.raises(Error, match="netDevices.*rights of its root"):
+        told(namespaces.net_devices, config, privileged=False)
+
+
+def test_the_network_of_the_host_gets_no_device_for_a_container() -> None:
+    config = spaces("network@/n", netDevices={"eth0": {}})
+    with pytest.raises(Error, match="network namespace of the host"):
+        told(namespaces.enter, config, own_namespaces=["network"])
 
 
 def test_keyring() -> None:

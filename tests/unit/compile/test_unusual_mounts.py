@@ -124,6 +124,45 @@ def test_steps(mount: Config, expected: str) -> None:
     assert told(rules.mount_all, mounts(mount), links=LINKS) == listed(expected)
 
 
+LONG = "/" + "l" * 254
+
+
+def layer(name: str, path: str) -> list[str]:
+    return [
+        f'open_host("{path}", O_DIRECTORY|O_PATH) = tree',
+        f'fsconfig_fd(context, "{name}", tree)',
+    ]
+
+
+def text(key: str, value: str) -> list[str]:
+    return [f'fsconfig(context, "{key}", {value})']
+
+
+OVERLAY = [
+    (
+        ["lowerdir=/a:/b", "upperdir=/u", "volatile"],
+        text("lowerdir", '"/a:/b"') + text("upperdir", '"/u"') + text("volatile", "none"),
+    ),
+    ([f"lowerdir={LONG}"], text("lowerdir", f'"{LONG}"')),
+    (
+        [f"lowerdir=/a:{LONG}::/d\\:e::/f"],
+        layer("lowerdir+", "/a")
+        + layer("lowerdir+", LONG)
+        + layer("datadir+", "/d:e")
+        + layer("datadir+", "/f"),
+    ),
+    ([f"workdir={LONG}/w"], layer("workdir", f"{LONG}/w")),
+    (["upperdir=/" + "ü" * 128], layer("upperdir", "/" + "ü" * 128)),  # of two bytes each
+]
+
+
+@pytest.mark.parametrize(("options", "expected"), OVERLAY)
+def test_layers_of_an_overlay(options: list[str], expected: list[str]) -> None:
+    """A path may be longer than what fsconfig(2) takes as a string."""
+    lines = told(rules.mount_all, mounts(tmpfs(*options, kind="overlay")))
+    assert [line.partition(": ")[2] for line in lines if "options" in line] == expected
+
+
 def test_read_only_when_all_is_copied() -> None:
     [line] = told(rules.finish, mounts(tmpfs("tmpcopyup", "ro")))
     assert line == "mounts[0]: mount_setattr(deferred[0], 0, MOUNT_ATTR_RDONLY, 0, 0)"
