@@ -25,6 +25,8 @@
  *      | -- GO -----------------------------> |   pid recorded, id maps written
  *      | <----------------- SYNC (point) ---- |   sync, sync_send (+ fd), sync_receive
  *      | -- GO (+ fd for sync_receive) -----> |
+ *      | <--------- SYNC (point, listener) -- |   seccomp_listen: fetched by pidfd_getfd(2)
+ *      | -- GO -----------------------------> |
  *      | <-- FAILED (index, errno, detail) -- |   and the executor ends
  *
  * End of file on either side means that the other is dead: the executor ends at once. After

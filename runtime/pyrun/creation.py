@@ -10,14 +10,13 @@ from __future__ import annotations
 import errno
 import os
 import time
-from _signal import SIG_IGN, SIGHUP, SIGINT, SIGTERM, getsignal
+from _signal import SIG_DFL, SIG_IGN, SIGHUP, SIGINT, SIGTERM, getsignal
 from _signal import signal as on_signal
 
 from pyrun import idmaps, init, launch, log, shortcut, starting, state, sync, teardown
 from pyrun.cgroup import driver
-from pyrun.compile import rlimits
+from pyrun.compile import process, rlimits
 from pyrun.compile.donations import donations, namespace
-from pyrun.compile.mount_options import tree_flags
 from pyrun.errors import Error, from_os
 from pyrun.linux import CLONE_NEWUSER
 
@@ -52,6 +51,7 @@ class Creation:
         try:
             self._write_intent()
             self._make_cgroup()
+            self._make_rdt_groups()
             self._make_layers()
             child = self._spawn()
             launch.serve(child, self._answers(), sync.READY, self.prepared.steps, self.config)
@@ -69,6 +69,34 @@ class Creation:
         driver.create(record, self._resources())
         if record != planned:
             self.container.write_intent()
+
+    def _plan_rdt_groups(self) -> Config:
+        """For the few containers that have them: what the intent says of them."""
+        rdt = (self.config.get("linux") or {}).get("intelRdt")
+        if rdt is None:
+            return {}
+        from pyrun import intel_rdt
+
+        root = intel_rdt.host_mount_point()
+        return {"intel_rdt": intel_rdt.plan(rdt, self.container.id, root)}
+
+    def _make_rdt_groups(self) -> None:
+        record = self.container.intent.get("intel_rdt")
+        if record is None:
+            return
+        from pyrun import intel_rdt
+
+        try:
+            intel_rdt.create(record, self.config["linux"]["intelRdt"])
+        finally:
+            self.container.write_intent()  # a directory may have turned out not to be ours
+
+    def _join_rdt_groups(self, child: Child) -> None:
+        record = self.container.intent.get("intel_rdt")
+        if record is not None:
+            from pyrun import intel_rdt
+
+            intel_rdt.join(record, child.pid)
 
     def _make_layers(self) -> None:
         if self.facts["layers"]:
@@ -88,6 +116,8 @@ class Creation:
         cgroup = self.container.intent.get("cgroup")
         if isinstance(error, launch.DiedError) and cgroup and driver.oom_killed(cgroup):
             return Error("container init was OOM-killed (memory limit too low?)")
+        if isinstance(error, launch.DiedError) and process.has_listener(self.facts):
+            error.hint = "does the seccomp profile allow what a listener takes? " + process.TAKEN
         if isinstance(error, Error):
             error.message += starting.hook_output(self.container)
         return error
@@ -100,6 +130,7 @@ class Creation:
         hooks = self.config.get("hooks") or {}
         namespaces = (self.config.get("linux") or {}).get("namespaces") or []
         driver.check(self.prepared.cgroup)
+        groups = self._plan_rdt_groups()
         self.container.intent = {
             "ociVersion": SPEC_VERSION,
             "id": self.container.id,
@@ -112,6 +143,8 @@ class Creation:
             "hooks": {kind: hooks[kind] for kind in ("poststart", "poststop") if hooks.get(kind)},
             "own_pids": any(e["type"] == "pid" and not e.get("path") for e in namespaces),
             "umask": self.opts.get("umask", 0o022),
+            "notify": self.facts["notify"],
+            **groups,
         }
         if self.facts["layers"]:
             # Whose files are in it, for who may not remove them as himself.
@@ -119,6 +152,10 @@ class Creation:
             maps = {key: linux[key] for key in ("uidMappings", "gidMappings") if linux.get(key)}
             self.container.intent["layers"] = {"linux": maps}
         self.container.write_intent()
+        if self.facts["notify"]:
+            from pyrun import notify
+
+            notify.make_folder(self.container)
 
     def _spawn(self) -> Child:
         """The executor in its namespaces and cgroup, on record, with its maps and its plan."""
@@ -160,17 +197,13 @@ class Creation:
         """Open what the plan's first slots stand for, in order (compile/donations.py)."""
         fds: list[int] = []
         try:
-            for kind, *details in self.donations():
+            for kind, *details in donations(self.config, self.facts):
                 fds.append(self._open_donation(kind, details))
         except BaseException:
             for fd in fds:
                 os.close(fd)
             raise
         return fds
-
-    def donations(self) -> list[tuple[str, ...]]:
-        """The list that the compiler has numbered its slots by."""
-        return donations(self.config, self.facts)
 
     def _open_donation(self, kind: str, details: list[str]) -> int:
         folder = self.container.fd
@@ -192,7 +225,7 @@ class Creation:
         try:
             if kind == "namespace":
                 return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-            return launch.open_tree(path, tree_flags(details[1]))
+            return launch.open_tree(path, details[1])
         except OSError as error:
             pointer = "/linux/namespaces" if kind == "namespace" else ""
             raise from_os(error, f"open {path}", pointer) from None
@@ -209,6 +242,7 @@ class Creation:
             sync.START_STATE: self._state_when_created,
             sync.HOOK_OUTPUT: self._output_for_hooks,
             sync.MOUNT_MAP: self._map_mount,
+            sync.LISTENER: self._send_listener,
         }
 
     def _new_init(self, child: Child, _fd: int) -> None:
@@ -219,19 +253,10 @@ class Creation:
         idmaps.write_maps(child.pid, self.config, self.facts["privileged"])
 
     def _map_mount(self, _child: Child, fd: int) -> None:
-        # Only for containers with such mounts; the executor shows them in the plan's order.
+        # Only for containers with such mounts.
         from pyrun import idmapped_mounts
 
-        try:
-            asked = [
-                pointer
-                for pointer, op in self.prepared.steps
-                if op[0] == "sync_send" and op[1][0] == sync.MOUNT_MAP
-            ]
-            idmapped_mounts.set_maps(self.config, int(asked[self.mapped].split("/")[2]), fd)
-            self.mapped += 1
-        finally:
-            os.close(fd)
+        self.mapped = idmapped_mounts.set_next(self.prepared, self.mapped, fd)
 
     def _offset_time(self, child: Child, _fd: int) -> None:
         idmaps.write_time_offsets(child.pid, self.config)
@@ -279,16 +304,27 @@ class Creation:
         from pyrun import lifecycle_hooks
 
         self._begin_hooks()
-        document = lifecycle_hooks.state_document(self.container, status, inner_pid(child.pid))
+        pid = lifecycle_hooks.inner_pid(child.pid)
+        document = lifecycle_hooks.state_document(self.container, status, pid)
         return launch.seal("state", document)
 
     def _output_for_hooks(self, _child: Child, _fd: int) -> int:
         flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
         return os.open(state.HOOKS_LOG, flags, 0o600, dir_fd=self.container.fd)
 
+    def _send_listener(self, child: Child, fd: int) -> None:
+        # Only for profiles with SCMP_ACT_NOTIFY.
+        from pyrun import seccomp_agent
+
+        try:
+            seccomp_agent.send(self.container, self.config, child.pid, fd)
+        finally:
+            os.close(fd)
+
     def _ready(self, child: Child) -> None:
         """All that a caller of `create` may rely on when it returns 0, then the word to go on."""
         self._limit(child)
+        self._join_rdt_groups(child)
         record = self.container.state
         record["phase"] = init.CREATED
         record["hooks_begun"] = True
@@ -327,16 +363,14 @@ def _ignore_signals() -> None:
         on_signal(number, SIG_IGN)
 
 
+def let_interrupt() -> None:
+    """A person or an engine may end us again: what was begun is finished."""
+    for number in (SIGINT, SIGTERM):
+        on_signal(number, SIG_DFL)
+
+
 def _interrupted(number: int, _frame: object) -> None:
     raise Error(f"interrupted by signal {number}", code=128 + number)
-
-
-def inner_pid(pid: int) -> int:
-    """The pid as the process itself sees it: the last of NSpid in proc_pid_status(5)."""
-    for line in init.read_text(f"/proc/{pid}/status").splitlines():
-        if line.startswith("NSpid:"):
-            return int(line.split()[-1])
-    return pid
 
 
 def timestamp() -> str:

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
     from pyrun.types import Config, Op, Step
 
+FILTER_PRIVILEGE = "without noNewPrivileges a filter needs CAP_SYS_ADMIN"
+FILTER_FLAGS = "this kernel lacks one of linux.seccomp.flags: WAIT_KILLABLE_RECV is of 5.19"
 # (operation, errno): what that usually means here. The kernel's own words come first, always.
 HINTS = {
     ("open_tree", errno.EINVAL): "a mount below it may not be left out by this user: try rbind",
@@ -54,7 +56,13 @@ HINTS = {
     ("open_in_root", errno.ENOENT): "not in the container",
     ("open_pty", errno.ENOTTY): "/dev/pts of the container is not a devpts",
     ("open_pty", errno.ENOENT): "a terminal needs a devpts at /dev/pts (see mounts)",
-    ("seccomp", errno.EACCES): "without noNewPrivileges a filter needs CAP_SYS_ADMIN",
+    ("seccomp", errno.EACCES): FILTER_PRIVILEGE,
+    ("seccomp", errno.EINVAL): FILTER_FLAGS,
+    ("seccomp_listen", errno.EACCES): FILTER_PRIVILEGE,
+    ("seccomp_listen", errno.EINVAL): FILTER_FLAGS,
+    ("seccomp_listen", errno.EBUSY): "the caller is under a seccomp agent itself, and the kernel"
+    " takes one",
+    ("wait_start", errno.EPERM): "the seccomp profile does not allow read",
     ("setrlimit", errno.EPERM): "above the caller's own hard limit (raising it takes"
     " CAP_SYS_RESOURCE)",
     ("sched_setattr", errno.EPERM): "real-time policies and a nice below 0 take CAP_SYS_NICE of the"
@@ -71,6 +79,7 @@ HINTS = {
     ("setresuid", errno.EINVAL): "the user namespace does not map this user",
     ("setresgid", errno.EINVAL): "the user namespace does not map this group",
     ("setgroups", errno.EINVAL): "the user namespace does not map one of these groups",
+    ("drop_bounding", errno.EPERM): "it takes CAP_SETPCAP, which the caller of pyrun does not hold",
     ("capset", errno.EPERM): "the caller of pyrun does not hold them itself",
     ("enter_cwd", errno.ENOENT): "the directory is outside the container's root",
     ("write_own_proc", errno.ENOENT): "no profile of this name is loaded: see apparmor_parser(8)",

@@ -7,13 +7,14 @@ from __future__ import annotations
 import errno
 import os
 
-from pyrun import idmaps, init, launch
+from pyrun import idmaps, init, launch, sync
 from pyrun.compile import mount_maps, mount_options
 from pyrun.errors import Error, from_os
 from pyrun.linux import CLONE_NEWUSER, MOUNT_ATTR_IDMAP, SIGNALS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from pyrun.prepare import Prepared
     from pyrun.types import Config
 
 HINTS = {
@@ -21,6 +22,21 @@ HINTS = {
     " since Linux 6.3), or has the same maps itself",
     errno.EPERM: "it is id-mapped already, or the caller has no rights over its file system",
 }
+
+
+def set_next(prepared: Prepared, done: int, mount_fd: int) -> int:
+    """The next mount of the plan, of which so many are done, shown by the executor: its descriptor
+    is closed. How many are done then. Raises Error."""
+    asked = [
+        pointer
+        for pointer, op in prepared.steps
+        if op[0] == "sync_send" and op[1][0] == sync.MOUNT_MAP
+    ]
+    try:
+        set_maps(prepared.config, int(asked[done].split("/")[2]), mount_fd)
+    finally:
+        os.close(mount_fd)
+    return done + 1
 
 
 def set_maps(config: Config, index: int, mount_fd: int) -> None:

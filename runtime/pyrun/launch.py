@@ -20,8 +20,10 @@ from _socket import (
 from _struct import Struct
 
 from pyrun import plan
+from pyrun.compile.mount_options import tree_flags
 from pyrun.errors import Error, from_os, reason
 from pyrun.kernel._linux import ffi, lib
+from pyrun.linux import PR_SET_CHILD_SUBREAPER
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -206,10 +208,22 @@ def serve(
         elif first == until:
             return
         else:
+            if number:  # no point but the listener's has one: a descriptor of the init's table
+                fd = _fetch(child, number)
             answer = answers[first](child, fd)
             _send(child, GO, [] if answer is None else [answer])
             if answer is not None:
                 os.close(answer)
+
+
+def _fetch(child: Child, number: int) -> int:
+    """pidfd_getfd(2). Raises Error."""
+    fd = lib.pyrun_pidfd_getfd(child.pidfd, number)
+    if fd < 0:
+        hint = "Yama may forbid it (see /proc/sys/kernel/yama/ptrace_scope)"
+        hint = hint if fd == -errno.EPERM else ""
+        raise Error(f"pidfd_getfd: {reason(-fd)}", "/linux/seccomp/listenerPath", hint)
+    return int(fd)
 
 
 def _become(child: Child, pid: int) -> None:
@@ -235,9 +249,10 @@ def reap_stages(child: Child) -> None:
     child.stages.clear()
 
 
-def open_tree(path: str, flags: int) -> int:
-    """open_tree(2): a detached clone of the mounts at a path of the host. Raises OSError."""
-    fd = lib.pyrun_open_tree(-100, os.fsencode(path), 1 | flags)
+def open_tree(path: str, depth: str) -> int:
+    """open_tree(2): a detached clone of the mounts at a path of the host; `depth` is in the words
+    of mount_options.depth(). Raises OSError."""
+    fd = lib.pyrun_open_tree(-100, os.fsencode(path), 1 | tree_flags(depth))
     if fd < 0:
         raise OSError(-fd, os.strerror(-fd))
     return int(fd)
@@ -248,6 +263,14 @@ def mount_setattr(
 ) -> None:
     """mount_setattr(2) on a descriptor; `userns` is that of MOUNT_ATTR_IDMAP. Raises OSError."""
     result = lib.pyrun_mount_setattr(fd, flags, attr_set, attr_clr, propagation, userns)
+    if result < 0:
+        raise OSError(-result, os.strerror(-result))
+
+
+def become_subreaper(*, yes: bool) -> None:
+    """Whether orphans among our descendants become our children: PR_SET_CHILD_SUBREAPER of
+    prctl(2). Raises OSError."""
+    result = lib.pyrun_prctl(PR_SET_CHILD_SUBREAPER, int(yes))
     if result < 0:
         raise OSError(-result, os.strerror(-result))
 

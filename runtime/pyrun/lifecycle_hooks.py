@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import os
 
-from pyrun import hooks, jsonscan
+from pyrun import hooks, init, jsonscan
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -14,9 +14,16 @@ if TYPE_CHECKING:
     from pyrun.types import Config
 
 
-def state_document(container: Container, status: str, pid: int) -> bytes:
-    """The container's state as JSON (runtime.md, state); `pid` as the hook's namespace sees it, 0
-    for none."""
+def inner_pid(pid: int) -> int:
+    """The pid as the process itself sees it: the last of NSpid in proc_pid_status(5)."""
+    for line in init.read_text(f"/proc/{pid}/status").splitlines():
+        if line.startswith("NSpid:"):
+            return int(line.split()[-1])
+    return pid
+
+
+def state(container: Container, status: str, pid: int) -> Config:
+    """The container's state (runtime.md); `pid` as the reader's namespace sees it, 0 for none."""
     intent = container.intent
     document = {
         "ociVersion": intent["ociVersion"],
@@ -28,7 +35,12 @@ def state_document(container: Container, status: str, pid: int) -> bytes:
         document["pid"] = pid
     if intent.get("annotations"):
         document["annotations"] = intent["annotations"]
-    return jsonscan.dumps(document).encode()
+    return document
+
+
+def state_document(container: Container, status: str, pid: int) -> bytes:
+    """The same as JSON."""
+    return jsonscan.dumps(state(container, status, pid)).encode()
 
 
 def run(container: Container, kind: str, wanted: list[Config], status: str, pid: int) -> None:

@@ -434,6 +434,13 @@ def seccomp(flags: int, program: bytes) -> Op:
     return ("seccomp", (flags, program), 0)
 
 
+def seccomp_listen(flags: int, program: bytes, point: int) -> Op:
+    """As seccomp, with SECCOMP_FILTER_FLAG_NEW_LISTENER among `flags`; then a sync whose message
+    carries the listener's number. Under the filter from then on: only write(2), recvmsg(2) and
+    close(2) are used here."""
+    return ("seccomp_listen", (flags, program, point), 0)
+
+
 def close_others(first: int) -> Op:
     """close_range(2) from this number up, but for where failures are reported."""
     return ("close_others", (first,), 0)

@@ -14,6 +14,7 @@ from pyrun.state import EXEC_FIFO, HOOKS_LOG, RESULT_FIFO
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from pyrun.notify import Proxy
     from pyrun.state import Container
 
 _REPORT = Struct("=Iiii")
@@ -32,6 +33,7 @@ def start(container: Container) -> None:
         raise Error("cannot start a container that has stopped")
     if status == init.CREATING:
         raise Error("cannot start a container that is being created")
+    proxy = notify_proxy(container)
     flags = os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC
     try:
         result = os.open(RESULT_FIFO, flags | os.O_RDONLY, dir_fd=container.fd)
@@ -50,6 +52,19 @@ def start(container: Container) -> None:
     if report:
         raise _failed(container, report)
     poststart(container)
+    if proxy is not None:
+        from pyrun import notify
+
+        notify.wait_ready(container, proxy)
+
+
+def notify_proxy(container: Container) -> Proxy | None:
+    """Our end of the container's NOTIFY_SOCKET, where both have one. Raises Error."""
+    if not container.intent.get("notify") or not os.environ.get("NOTIFY_SOCKET"):
+        return None
+    from pyrun import notify
+
+    return notify.Proxy(container)
 
 
 def _pending(container: Container) -> bytes:
