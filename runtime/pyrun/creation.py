@@ -294,17 +294,18 @@ class Creation:
             lifecycle_hooks.run(self.container, kind, wanted, init.CREATING, child.pid)
 
     def _state_when_creating(self, child: Child, _fd: int) -> int:
-        return self._state_for_hooks(child, init.CREATING)
+        # In a joined pid namespace there is no init yet, and so no pid to tell.
+        joined = (namespace(self.config, "pid") or {}).get("path")
+        return self._state_for_hooks(init.CREATING, 0 if joined else init.inner_pid(child.pid))
 
     def _state_when_created(self, child: Child, _fd: int) -> int:
-        return self._state_for_hooks(child, init.CREATED)
+        return self._state_for_hooks(init.CREATED, init.inner_pid(child.pid))
 
-    def _state_for_hooks(self, child: Child, status: str) -> int:
+    def _state_for_hooks(self, status: str, pid: int) -> int:
         """In the container, pid is what the container sees (runtime.md, state)."""
         from pyrun import lifecycle_hooks
 
         self._begin_hooks()
-        pid = lifecycle_hooks.inner_pid(child.pid)
         document = lifecycle_hooks.state_document(self.container, status, pid)
         return launch.seal("state", document)
 

@@ -5,21 +5,13 @@ from __future__ import annotations
 
 import os
 
-from pyrun import hooks, init, jsonscan
+from pyrun import hooks, jsonscan
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from pyrun.errors import Error
     from pyrun.state import Container
     from pyrun.types import Config
-
-
-def inner_pid(pid: int) -> int:
-    """The pid as the process itself sees it: the last of NSpid in proc_pid_status(5)."""
-    for line in init.read_text(f"/proc/{pid}/status").splitlines():
-        if line.startswith("NSpid:"):
-            return int(line.split()[-1])
-    return pid
 
 
 def state(container: Container, status: str, pid: int) -> Config:
