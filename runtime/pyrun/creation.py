@@ -15,7 +15,7 @@ from _signal import signal as on_signal
 
 from pyrun import idmaps, init, launch, log, shortcut, starting, state, sync, teardown
 from pyrun.cgroup import driver
-from pyrun.compile import rlimits
+from pyrun.compile import cgroup_mounts, rlimits
 from pyrun.compile.donations import donations, namespace
 from pyrun.errors import Error, from_os
 from pyrun.linux import CLONE_NEWUSER
@@ -65,6 +65,9 @@ class Creation:
         record = self.container.intent["cgroup"]
         planned = {**record, "paths": {**record["paths"]}}
         driver.create(record, self._resources())
+        uid = cgroup_mounts.owner(self.config, self.facts)
+        if uid:
+            driver.delegate(record, uid)
         if record != planned:
             self.container.write_intent()
 
@@ -192,7 +195,7 @@ class Creation:
                 return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
             return launch.open_tree(path, details[1] == "recursive")
         except OSError as error:
-            pointer = "/linux/namespaces" if kind == "namespace" else ""
+            pointer = "/linux/namespaces" if kind == "namespace" else details[2]
             raise from_os(error, f"open {path}", pointer) from None
 
     def _answers(self) -> dict[int, Answer]:

@@ -25,10 +25,15 @@ HINTS = {
     # since 6.13 the kernel says it so
     ("move_mount", errno.EINVAL): "one of source and destination may be a directory and the other"
     " not a directory",
+    ("move_mount", errno.EXDEV): "a link of the image leads into its /proc",
+    ("cover_proc", errno.ENOTDIR): "a procfs goes on a directory, a file on a file of it",
+    ("cover_proc", errno.EINVAL): "a procfs goes on a directory, a file on a file of it: not a"
+    " directory on a file, nor a file on a directory",
     ("move_mount", errno.ENOSPC): "too many mounts: see /proc/sys/fs/mount-max",
     ("fsopen", errno.ENODEV): "this kernel has no such file system; a bind mount needs the option"
     " bind or rbind",
-    ("fsopen", errno.EPERM): "not allowed in this user namespace",
+    ("fsopen", errno.EPERM): "a user namespace may mount this only with namespaces of its own"
+    " (network for sysfs, pid for proc, ipc for mqueue): else bind the host's",
     ("fsmount", errno.EINVAL): "the file system refuses one of the options",
     ("fsmount", errno.EPERM): "a user namespace may mount this only with namespaces of its own"
     " (network for sysfs, pid for proc) and while nothing of the host's is masked",

@@ -13,6 +13,7 @@ import os
 
 from pyrun import host, launch, state, sync
 from pyrun.compile import layers as rules
+from pyrun.compile.id_maps import host_id
 from pyrun.errors import Error, from_os
 from pyrun.init import read_text
 from pyrun.linux import CLONE_NEWNS
@@ -130,7 +131,7 @@ def made_apart(container: Container, config: Config, known: Facts) -> int:
 def _own(overlay: int, config: Config) -> None:
     """The root directory belongs to the container's root, so that it can be written to."""
     linux = config.get("linux") or {}
-    uid, gid = (_host_root(linux.get(f"{kind}Mappings") or []) for kind in ("uid", "gid"))
+    uid, gid = (host_id(linux.get(f"{kind}Mappings") or [], 0) or 0 for kind in ("uid", "gid"))
     root = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=overlay)
     try:
         mode = os.fstat(root).st_mode & 0o7777
@@ -138,11 +139,3 @@ def _own(overlay: int, config: Config) -> None:
         os.fchmod(root, mode)  # a chown takes the set-id bits off
     finally:
         os.close(root)
-
-
-def _host_root(entries: list[Config]) -> int:
-    """What id 0 of the container is on the host."""
-    for entry in entries:
-        if entry["containerID"] == 0 and entry["size"]:
-            return int(entry["hostID"])
-    return 0

@@ -98,6 +98,14 @@ WORK: dict[str, list[Op]] = {
         ops.fsmount(CONTEXT, 0, TREE),
     ],
     "mount_setattr": [*tmpfs(), ops.mount_setattr(TREE, 0, 1, 0, 0)],
+    "cover_proc": [
+        *attached(),
+        ops.open_tree(HOST, "/dev/null", 0, B),
+        ops.open_host("/proc/self/comm", O_PATH, A),
+        ops.cover_proc(B, A),
+        ops.open_host("/proc/self/comm", O_PATH, A),
+        ops.check_device(A, 1, 3),
+    ],
     "mask": [
         *attached(),
         ops.make_in_root(TREE, "/d", FOLDER, 0, B),
@@ -224,6 +232,11 @@ ERRORS: list[tuple[list[Op], int, int]] = [
         errno.ELOOP,
     ),
     ([ops.open_host("/", O_PATH, A), ops.check_device(A, 1, 3)], 1, errno.ENODEV),
+    (
+        [*tmpfs(), ops.open_host("/proc/self", O_PATH | O_DIRECTORY, A), ops.move_mount(TREE, A)],
+        3,
+        errno.EXDEV,
+    ),
     ([ops.open_host("/proc", O_PATH, A), ops.write_proc(A, "sys/no/such", "1")], 1, errno.ENOENT),
     (
         # a link on the way, as in a /proc that somebody else has made

@@ -32,7 +32,7 @@ from pyrun.linux import (
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from pyrun.types import Config, Facts, Steps
+    from pyrun.types import Config, Facts, Op, Steps
 
 DIRECTORY = S_IFDIR | 0o755
 FILE = S_IFREG | 0o644
@@ -88,6 +88,13 @@ def _target(mount: Config, mode: int, pointer: str) -> Steps:
     yield pointer, ops.make_in_root(ROOT, destination(mount), mode, resolve, TARGET)
 
 
+def _attach(mount: Config, tree: int) -> Op:
+    """A place in a procfs has to be named by the config: checks_mounts has those that may be."""
+    is_proc = mount.get("type") == "proc" and not is_bind(mount)
+    named = is_proc or f"{destination(mount)}/".startswith("/proc/")
+    return (ops.cover_proc if named else ops.move_mount)(tree, TARGET)
+
+
 def _bind_slot(mount: Config, pointer: str, config: Config, facts: Facts) -> int:
     if not opens_sources(config, facts):
         return TREE
@@ -122,7 +129,7 @@ def _bind(
         op = ops.mount_setattr(tree, AT_RECURSIVE, below_set, below_clear, 0)
         yield f"{pointer}/options", op
     yield from _target(mount, DIRECTORY if kind == "directory" else FILE, pointer)
-    yield pointer, ops.move_mount(tree, TARGET)
+    yield pointer, _attach(mount, tree)
     yield from propagate(tree, options, pointer)
 
 
@@ -156,5 +163,5 @@ def _new(
         yield from labels.mounted(kind, tree, config)
     if destination(mount) == "/dev" and kind != "devtmpfs":
         yield from devices.fill(tree, config, facts)
-    yield pointer, ops.move_mount(tree, TARGET)
+    yield pointer, _attach(mount, tree)
     yield from propagate(tree, options, pointer)
