@@ -20,8 +20,9 @@ if TYPE_CHECKING:
     from typing import Any
 
     from pyrun.launch import Child
+    from pyrun.notify import Proxy
 
-# SIGCHLD says nothing that the pidfd does not; SIGURG is Go's, sent by runtimes to themselves.
+# SIGCHLD is of our own children; SIGURG is Go's, sent by runtimes to themselves.
 NOT_FORWARDED = ("KILL", "STOP", "CHLD", "CLD", "URG", "WINCH", "SEGV", "BUS", "FPE", "ILL")
 BLOCK = 1 << 16
 
@@ -134,7 +135,7 @@ class Signals:
     def __init__(self) -> None:
         self.numbers = {
             number for name, number in SIGNALS.items() if name not in NOT_FORWARDED and number < 34
-        } | {SIGNALS["WINCH"]}
+        } | {SIGNALS["WINCH"], SIGNALS["CHLD"]}
         self.read_end, write_end = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         set_wakeup_fd(write_end, warn_on_full_buffer=False)
         for number in self.numbers:
@@ -158,17 +159,22 @@ def hold_signals() -> None:
     pthread_sigmask(SIG_BLOCK, set(SIGNALS.values()) - {SIGNALS["KILL"], SIGNALS["STOP"]})
 
 
-def wait(child: Child, master: int) -> int:
-    """Wait for the init's end. Returns its exit code, 128+n if signal n killed it."""
+def wait(child: Child, master: int, proxy: Proxy | None) -> int:
+    """Wait for the init's end. Returns its exit code, 128+n if signal n killed it.
+
+    `master` is our end of its terminal, or -1; `proxy` that of its NOTIFY_SOCKET.
+    """
     terminal = Terminal(master) if master >= 0 else None
     signals = Signals()
     poll = select.poll()
     poll.register(child.pidfd, select.POLLIN)
     poll.register(signals.read_end, select.POLLIN)
+    if proxy:
+        poll.register(proxy.socket.fileno(), select.POLLIN)
     if terminal:
         terminal.start()
     try:
-        _loop(child, poll, signals, terminal)
+        _loop(child, poll, signals, (terminal, proxy))
     finally:
         if terminal:
             terminal.stop()
@@ -177,18 +183,22 @@ def wait(child: Child, master: int) -> int:
     return code if code >= 0 else 128 - code
 
 
-def _loop(child: Child, poll: select.poll, signals: Signals, terminal: Terminal | None) -> None:
+def _loop(
+    child: Child,
+    poll: select.poll,
+    signals: Signals,
+    ends: tuple[Terminal | None, Proxy | None],
+) -> None:
+    terminal, proxy = ends
     while True:
         if terminal:
             terminal.watch(poll)
         ready = dict(poll.poll())
         if signals.read_end in ready:
             for number in signals.pending():
-                if number == SIGNALS["WINCH"]:
-                    if terminal:
-                        terminal.resize()
-                else:
-                    init.signal(child.pidfd, number)
+                _act(number, child, terminal)
+        if proxy and proxy.socket.fileno() in ready and proxy.is_ready():
+            proxy.tell(os.getpid())  # it is we whom the manager has started
         if terminal and terminal.master in ready and not terminal.show():
             poll.unregister(terminal.master)
             terminal.open = False
@@ -200,6 +210,25 @@ def _loop(child: Child, poll: select.poll, signals: Signals, terminal: Terminal 
             if terminal and terminal.open:
                 _drain(terminal)
             return
+
+
+def _act(number: int, child: Child, terminal: Terminal | None) -> None:
+    if number == SIGNALS["CHLD"]:
+        _reap_others(child.pid)
+    elif number != SIGNALS["WINCH"]:
+        init.signal(child.pidfd, number)
+    elif terminal:
+        terminal.resize()
+
+
+def _reap_others(init_pid: int) -> None:
+    """Orphans that we were given (PR_SET_CHILD_SUBREAPER); the init's status is wait()'s."""
+    flags = os.WEXITED | os.WNOHANG | os.WNOWAIT
+    try:
+        while (found := os.waitid(os.P_ALL, 0, flags)) and found.si_pid != init_pid:
+            os.waitpid(found.si_pid, 0)
+    except ChildProcessError:
+        return
 
 
 def _drain(terminal: Terminal) -> None:

@@ -46,6 +46,7 @@ def gather(config: Config, opts: Options, bundle: str, fifo: bool) -> Facts:
         "preserve_fds": preserve,
         "fifo": fifo,
         "extra_env": listen,
+        "notify": False,
         "own_namespaces": own_namespaces(config),
         "sources": sources(config, bundle),
         "device_sources": devices.sources(config),
@@ -95,6 +96,8 @@ def inherited(extra: int) -> tuple[int, list[tuple[str, str]]]:
                 hint=f"--preserve-fds {extra}, LISTEN_FDS {listen}: they start at 3",
             ) from None
     names = [("LISTEN_FDS", str(listen)), ("LISTEN_PID", "1")] if listen else []
+    if listen and "LISTEN_FDNAMES" in os.environ:
+        names.append(("LISTEN_FDNAMES", os.environ["LISTEN_FDNAMES"]))
     return listen + extra, names
 
 

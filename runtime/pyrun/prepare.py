@@ -6,11 +6,11 @@ from __future__ import annotations
 import os
 
 from pyrun import config as configs
-from pyrun import host, seccomp, state
+from pyrun import host, log, seccomp, state
 from pyrun.cgroup.facts import facts as cgroup_facts
 from pyrun.cgroup.plan import below_mount
 from pyrun.cgroup.plan import plan as cgroup_plan
-from pyrun.compile import checks, namespaces, order, unsupported
+from pyrun.compile import capabilities, checks, namespaces, order, unsupported
 from pyrun.compile import seccomp as profiles
 from pyrun.compile.donations import namespace
 from pyrun.errors import ConfigError, Error
@@ -39,6 +39,9 @@ class Prepared:
 def prepare(opts: Options, fifo: bool) -> Prepared:
     """Load, check, gather and compile. Raises Error, or ConfigError with all problems at once."""
     config, facts = gather(opts, fifo)
+    if log.warns():
+        for pointer, text in capabilities.problems(config, facts):
+            log.warning(f"config.json {pointer}: {text}")
     return complete(opts, config, facts, os.path.join(state.root_path(opts), ".cache", "seccomp"))
 
 
@@ -53,7 +56,12 @@ def gather(opts: Options, fifo: bool) -> tuple[Config, Facts]:
     if opts.get("no_pivot") and namespace(config, "user"):
         # the host's proc can't be detached there, and an unmasked one would stay below
         raise Error("--no-pivot does not go with a user namespace")
-    return config, host.gather(config, opts, bundle, fifo)
+    facts = host.gather(config, opts, bundle, fifo)
+    if os.environ.get("NOTIFY_SOCKET"):
+        from pyrun import notify
+
+        notify.arrange(config, facts, f"{state.root_path(opts)}/{opts['id']}")
+    return config, facts
 
 
 def complete(opts: Options, config: Config, facts: Facts, cache: str) -> Prepared:

@@ -14,6 +14,7 @@ from pyrun.state import EXEC_FIFO, HOOKS_LOG, RESULT_FIFO
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from pyrun.notify import Proxy
     from pyrun.state import Container
 
 _REPORT = Struct("=Iiii")
@@ -32,6 +33,7 @@ def start(container: Container) -> None:
         raise Error("cannot start a container that has stopped")
     if status == init.CREATING:
         raise Error("cannot start a container that is being created")
+    proxy = notify_proxy(container)
     flags = os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC
     try:
         result = os.open(RESULT_FIFO, flags | os.O_RDONLY, dir_fd=container.fd)
@@ -43,6 +45,7 @@ def start(container: Container) -> None:
             raise Error("cannot start a container that has stopped") from None
         raise from_os(error, f"open {container.path}/{EXEC_FIFO}") from None
     report = _wait(result)
+    report += _evidence(result) if report else b""
     os.close(result)
     # Not before: a fifo that is still there says that the byte was not taken.
     for name in (EXEC_FIFO, RESULT_FIFO):
@@ -50,6 +53,19 @@ def start(container: Container) -> None:
     if report:
         raise _failed(container, report)
     poststart(container)
+    if proxy is not None:
+        from pyrun import notify
+
+        notify.wait_ready(container, proxy)
+
+
+def notify_proxy(container: Container) -> Proxy | None:
+    """Our end of the container's NOTIFY_SOCKET, where both have one. Raises Error."""
+    if not container.intent.get("notify") or not os.environ.get("NOTIFY_SOCKET"):
+        return None
+    from pyrun import notify
+
+    return notify.Proxy(container)
 
 
 def _pending(container: Container) -> bytes:
@@ -62,6 +78,7 @@ def _pending(container: Container) -> bytes:
         return b""  # there is none, and who can't open it now will say so later
     try:
         report = os.read(fd, _REPORT.size)
+        report += _evidence(fd) if report else b""
     except BlockingIOError:
         return b""
     finally:
@@ -80,14 +97,22 @@ def _wait(result: int) -> bytes:
     return os.read(result, _REPORT.size)
 
 
+def _evidence(result: int) -> bytes:
+    """What follows a report."""
+    from pyrun import evidence
+
+    return evidence.receive(result)
+
+
 def _failed(container: Container, report: bytes) -> Error:
     from pyrun import failure
 
     rest = container.state["rest"]
-    _, index, number, detail = _REPORT.unpack(report)
+    _, index, number, detail = _REPORT.unpack(report[: _REPORT.size])
     pointer, name, operands = rest["ops"][index - rest["first"]]
     where = rest["program"] if name == "execve" else pointer.strip("/")
-    error = failure.sentence(pointer, where, (name, tuple(operands), 0), number, detail)
+    report_of = (number, detail, report[_REPORT.size :])
+    error = failure.sentence(pointer, where, (name, tuple(operands), 0), report_of)
     if name == "run_hook":
         error.message += hook_output(container)
         # runtime.md, lifecycle: a startContainer hook that fails ends the container for good

@@ -8,7 +8,8 @@
         state.json          pid and start time as soon as there is a process; phase
         exec.fifo           `start` writes one byte here; it has a reader while the init waits
         result.fifo         the init reports here why it could not become the user's program
-        hooks.log           what hooks in the container printed
+        hooks.log           what a hook in the container printed last, if it failed
+        notify/             mounted in a container that tells when it is ready (notify.py)
         overlay/            of a root made of layers: what the container wrote (layers.py)
 
 Files are replaced whole (temporary name, rename). A pid is believed only with the start time and
@@ -215,6 +216,10 @@ class Container:
             raise from_os(error, f"lock {self.path}") from None
         return True
 
+    def unlock(self) -> None:
+        """Give the container's lock back, before what may take long and changes nothing."""
+        fcntl.flock(self.fd, fcntl.LOCK_UN)
+
     def gone(self) -> bool:
         """Whether somebody removed the folder between our opening and locking it."""
         return os.fstat(self.fd).st_nlink == 0
@@ -239,7 +244,7 @@ class Container:
             raise from_os(error, f"remove {self.path}") from None
 
     def _remove_tree(self, name: str) -> None:
-        # Only a root made of layers has one.
+        # Only a root made of layers has one, or who tells when it is ready.
         from pyrun import removal
 
         try:

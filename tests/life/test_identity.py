@@ -12,6 +12,7 @@ import pytest
 
 from life.bundles import CAPABILITIES, Bundle
 from life.runtimes import Container, Runtime
+from pyrun.linux import RLIMITS
 
 with_peers = pytest.mark.with_peers
 differs = pytest.mark.differs
@@ -73,6 +74,28 @@ def test_capabilities_absent(container: Container, bundle: Bundle) -> None:
     """Without the field a container has none: never the caller's."""
     del bundle.process["capabilities"]
     assert set(sets(container.ask("caps")[0]).values()) == {0}
+
+
+@pytest.mark.with_peers
+@differs(runc="1.1 fails: operation not permitted", crun="1.8 fails: operation not permitted")
+def test_capabilities_that_the_caller_lacks(container: Container, bundle: Bundle) -> None:
+    """A runtime in a container of its own gives what it has (config.md: SHOULD NOT fail)."""
+    for kind in ("bounding", "effective", "permitted", "inheritable", "ambient"):
+        bundle.process["capabilities"][kind] = ["CAP_KILL", "CAP_SYS_TIME", "CAP_CHOWN"]
+    without = ["setpriv", "--bounding-set=-sys_time", "--inh-caps=-sys_time"]
+    answer = container.run("caps", prefix=without).answers()[0]
+    assert set(sets(answer).values()) == {KILL | CHOWN}
+
+
+@pyrun_only("the text")
+def test_capabilities_that_are_not_granted_are_logged(container: Container, bundle: Bundle) -> None:
+    bundle.process["capabilities"]["effective"] += ["CAP_NOBODY_KNOWS", "CAP_SYS_TIME"]
+    log = bundle.path / "log"
+    container.created("caps", options=["--log", str(log), "--log-level", "warning"])
+    assert "/process/capabilities/effective: not granted: CAP_NOBODY_KNOWS" in log.read_text()
+    assert container.start().code == 0
+    container.wait()
+    assert sets(container.answers()[0])["effective"] == KILL | NET_BIND | AUDIT_WRITE
 
 
 def test_capabilities_without_no_new_privileges(container: Container, bundle: Bundle) -> None:
@@ -178,6 +201,15 @@ def test_path_of_the_container_finds_the_program(container: Container, bundle: B
 
 
 @with_peers
+def test_a_relative_program_is_found_from_the_cwd(container: Container, bundle: Bundle) -> None:
+    (bundle.rootfs / "opt").mkdir()
+    os.link(bundle.rootfs / "payload", bundle.rootfs / "opt/tool")
+    bundle.process["cwd"] = "/opt"
+    bundle.process["args"] = ["./tool", "print", "found"]
+    assert container.run().answers() == ["found"]
+
+
+@with_peers
 def test_rlimits(container: Container, bundle: Bundle) -> None:
     bundle.process["rlimits"] = [
         {"type": "RLIMIT_NOFILE", "soft": 100, "hard": 200},
@@ -190,6 +222,27 @@ def test_rlimits(container: Container, bundle: Bundle) -> None:
     assert answers == ["100 200", "0 -1", "60 61", f"{1 << 30} {2 << 30}"]
 
 
+@with_peers
+@pytest.mark.parametrize("kind", sorted(RLIMITS))
+def test_each_rlimit(container: Container, bundle: Bundle, kind: str) -> None:
+    """No more than the caller has: to raise a limit takes CAP_SYS_RESOURCE."""
+    most = resource.getrlimit(RLIMITS[kind])[1]
+    hard = 1 << 29 if most == resource.RLIM_INFINITY else most
+    soft = hard // 2
+    bundle.process["rlimits"] = [{"type": kind, "soft": soft, "hard": hard}]
+    assert container.ask(f"rlimit {RLIMITS[kind]}")[0] == f"{soft} {hard}"
+
+
+@pyrun_only("the text")
+def test_rlimit_above_the_callers(container: Container, bundle: Bundle) -> None:
+    bundle.process["rlimits"] = [{"type": "RLIMIT_CORE", "soft": 1, "hard": 1 << 40}]
+    without = ["setpriv", "--bounding-set=-sys_resource", "--inh-caps=-sys_resource"]
+    result = container.run("print x", prefix=["prlimit", "--core=1:2", *without])
+    assert (result.code, result.out) == (1, "")
+    assert "process.rlimits[0] (RLIMIT_CORE): setrlimit: operation not permitted" in result.err
+    assert "CAP_SYS_RESOURCE" in result.err
+
+
 def test_no_new_privileges(container: Container, bundle: Bundle) -> None:
     assert container.ask("nnp")[0] == "1"
     bundle.process["noNewPrivileges"] = False
@@ -199,6 +252,16 @@ def test_no_new_privileges(container: Container, bundle: Bundle) -> None:
 def test_oom_score(container: Container, bundle: Bundle) -> None:
     bundle.process["oomScoreAdj"] = 321
     assert container.ask("cat /proc/self/oom_score_adj")[0] == "321"
+
+
+@pyrun_only("the text")
+def test_oom_score_that_the_caller_may_not_lower(container: Container, bundle: Bundle) -> None:
+    bundle.process["oomScoreAdj"] = -500
+    without = ["setpriv", "--bounding-set=-sys_resource", "--inh-caps=-sys_resource"]
+    result = container.run("print x", prefix=without)
+    assert (result.code, result.out) == (1, "")
+    assert "/process/oomScoreAdj: " in result.err
+    assert "permission denied" in result.err
 
 
 def test_oom_score_is_the_callers(container: Container) -> None:
@@ -231,67 +294,6 @@ def test_signals_are_as_at_birth(container: Container) -> None:
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR2, signal.SIGTERM})
 
     assert container.run("signals", preexec_fn=ignore).answers() == [""]
-
-
-@with_peers
-def test_descriptors(container: Container) -> None:
-    """Three, and no way from any of them back to the host's directories (CVE-2024-21626)."""
-    read, write = os.pipe()
-    folder = os.open("/", os.O_RDONLY)
-    for fd in (read, write, folder):
-        os.set_inheritable(fd, True)  # noqa: FBT003
-    result = container.run("fds", close_fds=False)
-    for fd in (read, write, folder):
-        os.close(fd)
-    assert [line.split()[0] for line in result.answers()[0].splitlines()] == ["0", "1", "2"]
-
-
-def test_preserve_fds(container: Container) -> None:
-    read, write = os.pipe()
-
-    def place() -> None:
-        os.dup2(write, 3)
-        os.dup2(write, 4)
-        os.dup2(write, 5)
-
-    result = container.run(
-        "fds", "write-fd 4 hello", flags=["--preserve-fds", "2"], preexec_fn=place, close_fds=False
-    )
-    os.close(write)
-    assert [line.split()[0] for line in result.answers()[0].splitlines()] == list("01234")
-    assert os.read(read, 100) == b"hello"
-    os.close(read)
-
-
-@differs(
-    runc="1.1 does not look: it hands over descriptors of its own",
-    crun="1.8 does not look whether they are open",
-)
-def test_preserve_fds_must_be_open(container: Container) -> None:
-    result = container.run("fds", flags=["--preserve-fds", "3"])
-    assert result.code == 1
-    assert result.out == ""
-
-
-@differs(crun="1.8 sets LISTEN_PID alone")
-def test_listen_fds(container: Container) -> None:
-    """Socket activation: descriptors from 3 on, if they are meant for the runtime."""
-    read, write = os.pipe()
-
-    def activate() -> None:
-        os.dup2(write, 3)
-        os.environ["LISTEN_PID"] = str(os.getpid())
-
-    script = 'LISTEN_PID=$$ LISTEN_FDS=1 exec "$@"'
-    result = container.run(
-        "env", "fds", prefix=["sh", "-c", script, "sh"], preexec_fn=activate, close_fds=False
-    )
-    os.close(read)
-    os.close(write)
-    env, fds = result.answers()
-    assert "LISTEN_FDS=1" in env.splitlines()
-    assert "LISTEN_PID=1" in env.splitlines()
-    assert [line.split()[0] for line in fds.splitlines()] == list("0123")
 
 
 @with_peers

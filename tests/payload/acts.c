@@ -2,14 +2,19 @@
 /* Verbs that do something: take memory, make processes, end, wait, answer. */
 #include "payload.h"
 
+#include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -157,6 +162,81 @@ void do_burn(void)
     } while (passed < number(0));
     clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now);
     printf("%ld\n", now.tv_sec * 1000 + now.tv_nsec / 1000000);
+}
+
+/* A datagram to $NOTIFY_SOCKET, as sd_notify(3) sends it, with a descriptor if that is not -1 */
+static long notify(const char *text, int passed)
+{
+    const char *path = getenv("NOTIFY_SOCKET");
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    struct iovec data = {(void *)(uintptr_t)text, strlen(text)};
+    union {
+        struct cmsghdr header;
+        char bytes[CMSG_SPACE(sizeof(int))];
+    } control = {0};
+    struct msghdr packet = {
+        .msg_name = &address, .msg_namelen = sizeof address, .msg_iov = &data, .msg_iovlen = 1};
+    int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    snprintf(address.sun_path, sizeof address.sun_path, "%s", path ? path : "/nowhere");
+    if (passed >= 0) {
+        packet.msg_control = &control;
+        packet.msg_controllen = sizeof control;
+        control.header.cmsg_level = SOL_SOCKET;
+        control.header.cmsg_type = SCM_RIGHTS;
+        control.header.cmsg_len = CMSG_LEN(sizeof(int));
+        memcpy(CMSG_DATA(&control.header), &passed, sizeof passed);
+    }
+    long result = sendmsg(fd, &packet, MSG_NOSIGNAL);
+    int saved = errno;
+    close(fd);
+    errno = saved;
+    return result;
+}
+
+/* LINE...: all in one datagram */
+void do_notify(void)
+{
+    char text[4096] = "";
+    size_t length = 0;
+    for (char **line = word; *line && length < sizeof text; line++)
+        length += (size_t)snprintf(text + length, sizeof text - length, "%s\n", *line);
+    done(notify(text, -1));
+}
+
+/* sd_notify_barrier(3): "ok" when whoever got it has closed the descriptor */
+void do_barrier(void)
+{
+    int fds[2];
+    if (pipe2(fds, O_CLOEXEC) < 0 || notify("BARRIER=1", fds[1]) < 0) {
+        failed();
+        return;
+    }
+    close(fds[1]);
+    struct pollfd wait = {.fd = fds[0]};
+    puts(poll(&wait, 1, 5000) > 0 ? "ok" : "late");
+    close(fds[0]);
+}
+
+/* The parent that a process gets whose own has ended */
+void do_orphan(void)
+{
+    int fds[2];
+    pid_t parent = 0;
+    if (pipe2(fds, O_CLOEXEC) < 0) {
+        failed();
+        return;
+    }
+    if (fork() == 0) {
+        pid_t own = getpid();
+        if (fork() != 0)
+            _exit(0);
+        while ((parent = getppid()) == own)
+            usleep(1000);
+        _exit(write(fds[1], &parent, sizeof parent) != sizeof parent);
+    }
+    wait(NULL);
+    if (read(fds[0], &parent, sizeof parent) == sizeof parent)
+        printf("%d\n", parent);
 }
 
 /* As a hook: keeps what it got. PATH: appends a line of its arguments, its stdin, its view */

@@ -60,6 +60,9 @@ void show_link(const char *path);
     VERB("clock", clock)                                                                           \
     VERB("burn", burn)                                                                             \
     VERB("hook", hook)                                                                             \
+    VERB("notify", notify)                                                                         \
+    VERB("barrier", barrier)                                                                       \
+    VERB("orphan", orphan)                                                                         \
     VERB("signals", signals)                                                                       \
     VERB("scheduler", scheduler)                                                                   \
     VERB("ioprio", ioprio)                                                                         \

@@ -63,6 +63,14 @@ REFUSED: list[tuple[dict[str, object], str, str]] = [
     (with_("ociVersion", "1.4.0"), "/ociVersion", "version 1.4.0 is not supported"),
     (with_("ociVersion", "1.3"), "/ociVersion", 'must be a version such as 1.3.0, not "1.3"'),
     (with_("ociVersion", "1.x.0"), "/ociVersion", "must be a version"),
+    *(
+        (with_("ociVersion", text), "/ociVersion", "must be a version")
+        for text in ("1", "1.0.0.0", "01.0.0", "1.0.00", "1.0.-1", "v1.0.0", " 1.0.0", "1.0.0\n")
+    ),
+    *(
+        (with_("ociVersion", f"1.0.0{text}"), "/ociVersion", "must be a version")
+        for text in ("-", "+", "-a..b", "-a_b", "+a+b", "-é", "-a+")
+    ),
     (with_("ociVersion", "1.²².0"), "/ociVersion", "must be a version"),
     (with_("ociVersion", f"1.{'9' * 9999}.0"), "/ociVersion", "version 1.9999"),
     (without(configs.minimal(), "root"), "/root", "is required"),
@@ -202,7 +210,7 @@ REFUSED: list[tuple[dict[str, object], str, str]] = [
     (
         isolated(seccomp=rule("SCMP_ACT_NOTIFY")),
         "/linux/seccomp/syscalls/0/action",
-        "needs seccomp.listenerPath",
+        "seccomp listenerPath is not set",
     ),
     (
         isolated(seccomp={**ERRNO, "listenerMetadata": "x"}),
@@ -300,6 +308,7 @@ ALLOWED: list[dict[str, object]] = [
     configs.FULL,
     without(configs.minimal(), "process"),  # a container that is only created
     *(with_("ociVersion", v) for v in ("1.0.0", "1.0.2-dev", "1.0.0-rc5-dev", "1.3.9+build.1")),
+    *(with_("ociVersion", v) for v in ("1.1.0", "1.2.0", "1.2.1", "1.3.0-rc.1", "1.0.0--+-.0")),
     process(env=["A=", "A=b=c", "B==", "C= "]),
     process(consoleSize={"height": 99999, "width": 1}),  # ignored without a terminal
     process(rlimits=[rlimit("RLIMIT_NOFILE", 2**64 - 1, 2**64 - 1)]),

@@ -162,7 +162,7 @@ def _making() -> list[click.Parameter]:
             help="Keep the caller's session keyring; the container can then read it.",
         ),
         *_root(),
-        switch("--no-subreaper", hidden=True, help="Accepted for callers of runc."),
+        switch("--no-subreaper", hidden=True, help="Leave orphans of the container to others."),
     ]
 
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 import os
 
 from pyrun import launch, starting, sync, teardown
-from pyrun.creation import Creation
+from pyrun.creation import Creation, let_interrupt
 from pyrun.errors import Error
 from pyrun.prepare import prepare
 from pyrun.terminal_rules import check_terminal
@@ -14,6 +14,7 @@ from pyrun.terminal_rules import check_terminal
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from pyrun.launch import Child
+    from pyrun.notify import Proxy
     from pyrun.types import Options
 
 
@@ -23,19 +24,34 @@ def run(opts: Options) -> int:
     check_terminal(prepared.config, opts, detach=opts["detach"])
     creation = Creation(prepared)
     child = creation.create()
+    proxy = _notify_proxy(creation)
     if opts["detach"]:
         _start(creation, child)
+        if proxy:
+            let_interrupt()
+            creation.container.unlock()
+            proxy.wait(child.pidfd, child.pid)
         return 0
     # Only who waits needs it.
     from pyrun import foreground
 
     foreground.hold_signals()
+    if not opts["no_subreaper"]:
+        launch.become_subreaper(yes=True)
     _start(creation, child)
-    code = foreground.wait(child, creation.master)
+    code = foreground.wait(child, creation.master, proxy)
     if not opts["keep"]:
         teardown.kill(creation.container)
         teardown.finish(creation.container)
     return code
+
+
+def _notify_proxy(creation: Creation) -> Proxy | None:
+    try:
+        return starting.notify_proxy(creation.container)
+    except Error:
+        creation.undo()
+        raise
 
 
 def _start(creation: Creation, child: Child) -> None:

@@ -6,7 +6,7 @@ from __future__ import annotations
 import os
 import sys
 
-from pyrun import config, jsonscan, validate
+from pyrun import config, jsonscan, log, validate
 from pyrun.json_lines import lines
 
 TYPE_CHECKING = False
@@ -32,7 +32,7 @@ def run(opts: Options) -> int:
         found = [(_place(pointer, where), pointer, text) for pointer, text in entries]
         for line, pointer, text in sorted(found, key=lambda entry: entry[0]):
             report.append(f"  line {line}: {kind}{pointer or '/'}: {text}")
-    sys.stdout.write("".join(f"{line}\n" for line in report))
+    sys.stdout.write("".join(f"{log.printable(line)}\n" for line in report))
     return 1 if problems else 0
 
 

@@ -46,11 +46,23 @@ def require(config: Config) -> None:
 def version(config: Config) -> Iterator[Problem]:
     """A runtime supports the versions up to its own; another major version is another format."""
     text = config["ociVersion"]
-    numbers = text.partition("+")[0].partition("-")[0].split(".")
-    if len(numbers) != 3 or not all(number.isascii() and number.isdigit() for number in numbers):
+    core, plus, build = text.partition("+")
+    core, dash, early = core.partition("-")
+    numbers = core.split(".")
+    if (
+        len(numbers) != 3
+        or not all(_identifier(n) and n.isdigit() and str(int(n[:9])) == n[:9] for n in numbers)
+        or (dash and not all(map(_identifier, early.split("."))))
+        or (plus and not all(map(_identifier, build.split("."))))
+    ):
         yield "/ociVersion", f"must be a version such as 1.3.0, not {shown(text)}"
     elif not (1, 0) <= (int(numbers[0][:9]), int(numbers[1][:9])) <= NEWEST:
         yield "/ociVersion", f"version {text} is not supported: 1.0 to 1.3 are"
+
+
+def _identifier(text: str) -> bool:
+    """Whether SemVer takes it between two dots."""
+    return text.isascii() and text.replace("-", "0").isalnum()
 
 
 def root_given(config: Config) -> Iterator[Problem]:

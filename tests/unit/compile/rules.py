@@ -4,10 +4,12 @@ and operations as `pyrun plan` prints them, each behind its field."""
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterator
 from typing import Any
 
 from pyrun import describe
+from pyrun.compile import devices, mount_options
 from pyrun.compile.donations import donations
 
 Config = dict[str, Any]
@@ -46,6 +48,18 @@ def with_facts(config: Config, **unusual: Any) -> Config:
     """The facts, and the donations that they and the config lead to."""
     known = {**FACTS, **unusual}
     return {**known, "donations": donations(config, known)}
+
+
+def known_of(config: Config, unusual: Config) -> Config:
+    """Facts as host.gather would find them on a host that has every source."""
+    facts = {**copy.deepcopy(FACTS), **unusual}
+    kinds = ("directory", "file")
+    for index, mount in enumerate(config.get("mounts") or []):
+        if mount_options.is_bind(mount):
+            facts["sources"][mount_options.source(mount, facts)] = kinds[index % 2]
+    facts["device_sources"] = devices.sources(config)
+    facts["binds_devices"] |= devices.in_user_namespace(config)
+    return facts
 
 
 def told(rule: Rule, config: Config, **unusual: Any) -> list[str]:

@@ -11,12 +11,12 @@ from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 
 from pyrun import _build, describe, plan
-from pyrun.compile import mount_options, order, slots
+from pyrun.compile import order, slots
 from pyrun.compile import seccomp as profiles
 from pyrun.compile.namespaces import clone_flags
 from pyrun.errors import Error
 from unit.compile.configs_by_schema import CONFIGS, pruned
-from unit.compile.rules import FACTS, ONE_ID, Config, bind, mounts, process, spaces
+from unit.compile.rules import ONE_ID, Config, bind, known_of, mounts, process, spaces
 from unit.configs import FULL, minimal
 
 CHANGES_ROOT = ("pivot_root", "chroot")
@@ -25,20 +25,6 @@ CHANGES_ROOT = ("pivot_root", "chroot")
 def compiled(config: Config, facts: Config) -> list[Any]:
     known = copy.deepcopy(facts)
     return order.compile_init(config, known)
-
-
-def known_of(config: Config, unusual: Config) -> Config:
-    """Facts as host.gather would find them on a host that has every source."""
-    facts = {**copy.deepcopy(FACTS), **unusual}
-    kinds = ("directory", "file")
-    for index, mount in enumerate(config.get("mounts") or []):
-        if mount_options.is_bind(mount):
-            facts["sources"][mount_options.source(mount, facts)] = kinds[index % 2]
-    from pyrun.compile import devices
-
-    facts["device_sources"] = devices.sources(config)
-    facts["binds_devices"] |= devices.in_user_namespace(config)
-    return facts
 
 
 def check_plan(steps: list[Any], donated: int) -> None:
