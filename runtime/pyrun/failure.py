@@ -4,6 +4,7 @@ which system call, what the kernel said, and what to try. Loaded when something 
 
 from __future__ import annotations
 
+import _signal
 import errno
 
 from pyrun.errors import Error, reason
@@ -198,13 +199,20 @@ def _program(name: str, program: str, operands: Any, number: int, seen: bytes) -
 def _hook(pointer: str, operands: Any, number: int, detail: int) -> Error:
     kind, _, index = pointer.removeprefix("/hooks/").partition("/")
     if number == errno.ETIMEDOUT:
-        why = f"hook ran past specified timeout of {operands[5] / 1000:.1f}s"
+        why = f"hook ran past specified timeout of {operands[5] / 1000:.1f}s ({operands[0]})"
     elif number == errno.ECHILD:
-        signalled = detail & 0x7F
-        why = f"signal {signalled}" if signalled else f"exit status {detail >> 8 & 0xFF}"
+        why = f"{_end(detail)} ({operands[0]})"
     else:
         why = f"exec {operands[0]}: {reason(number)}"
     return Error(f"error running {kind} hook #{index}: {why}")
+
+
+def _end(status: int) -> str:
+    """A wait status in words: wait(2)."""
+    number = status & 0x7F
+    if not number:
+        return f"exit status {status >> 8 & 0xFF}"
+    return f"signal: {(_signal.strsignal(number) or str(number)).lower()}"
 
 
 def label(pointer: str, config: Config) -> str:

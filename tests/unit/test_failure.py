@@ -115,9 +115,9 @@ SENTENCES: list[tuple[str, Op, int, int, str]] = [
 ]
 HOOK = ops.run_hook("/h", ["/h"], [], 1, 2, 1500)
 HOOKS = [
-    (errno.ECHILD, 3 << 8, "exit status 3"),
-    (errno.ECHILD, 9, "signal 9"),
-    (errno.ETIMEDOUT, 9, "hook ran past specified timeout of 1.5s"),
+    (errno.ECHILD, 3 << 8, "exit status 3 (/h)"),
+    (errno.ECHILD, 9, "signal: killed (/h)"),
+    (errno.ETIMEDOUT, 9, "hook ran past specified timeout of 1.5s (/h)"),
     (errno.ENOENT, 127 << 8, "exec /h: no such file or directory"),
     (errno.EACCES, 127 << 8, "exec /h: permission denied"),
 ]
