@@ -85,7 +85,10 @@ HINTS = {
     ("execve", errno.ENOENT): "its interpreter (ELF loader, or what #! names) is not in the"
     " container",
     ("execve", errno.E2BIG): "arguments and environment are too long",
-    ("execve", errno.EPERM): "the seccomp profile does not allow execve",
+    ("execve", errno.EACCES): "the file, its interpreter or a noexec mount does not allow it; with"
+    " selinuxLabel, nor does a nosuid mount",
+    ("execve", errno.EPERM): "the seccomp profile does not allow execve, or the"
+    " security policy not this label with noNewPrivileges",
 }
 
 # The same where the root is made of layers.
