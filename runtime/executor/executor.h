@@ -20,6 +20,9 @@ extern int slot[PLAN_SLOTS];
 /* A third number for the runtime beside (index, errno): the wait status of a hook. */
 extern int fail_detail;
 
+/* What find_executable has found. */
+extern const char *executable;
+
 /* Where failures are reported; close_others leaves it open (it is close-on-exec). */
 extern int report_fd;
 

@@ -33,7 +33,7 @@
 #define KEY_USER_SEARCH 0x00080000U /* KEY_USR_SEARCH: the container's user may look into it */
 
 static char home[PATH_MAX + 6];
-static const char *executable;
+const char *executable;
 
 int op_setns(const uint64_t *arg)
 {

@@ -390,9 +390,10 @@ def find_executable(candidates: list[str]) -> Op:
 def run_hook(
     path: str, args: list[str], env: list[str], state: Slot, output: Slot, timeout: int
 ) -> Op:
-    """Run a program to its end: state on stdin, output to a file; timeout in ms, 0 is none.
+    """Run a program to its end: state on stdin; timeout in ms, 0 is none.
 
-    It has a process group of its own, killed whole on timeout.
+    If it fails, the last 1024 bytes of what it printed go to the file `output`. It has a process
+    group of its own, killed whole on timeout.
     """
     return ("run_hook", (path, args, env, state, output, timeout), 0)
 
