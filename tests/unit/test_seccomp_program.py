@@ -340,6 +340,12 @@ def test_an_architecture_that_this_libseccomp_lacks() -> None:
     assert libseccomp.version() in str(caught.value)
 
 
+def test_an_architecture_of_another_byte_order() -> None:
+    config = {"defaultAction": "SCMP_ACT_LOG", "architectures": ["SCMP_ARCH_S390X"]}
+    with pytest.raises(Error, match="add architecture s390x: .*its byte order is not that"):
+        compiled(config)
+
+
 def test_a_filter_that_is_too_long_for_the_kernel() -> None:
     # No two conditions are equal: libseccomp would share their instructions.
     pairs = enumerate(NAMES * 8)

@@ -9,7 +9,7 @@ at most, and the instructions here, which come first, answer the call.
 
 from __future__ import annotations
 
-import sys
+import _struct
 
 from pyrun.compile.seccomp_enosys import (
     ARCH,
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
 ARGUMENTS = 16  # offset in struct seccomp_data
 AND = 0x54  # BPF_ALU | BPF_AND | BPF_K
+LITTLE_ENDIAN = _struct.pack("=H", 1) == b"\1\0"
 WORD = 0xFFFFFFFF
 # Where a comparison may lead: to the instruction behind it, to the end of its condition (which
 # holds), or to the next rule (since it does not).
@@ -143,7 +144,7 @@ def _rule(action: int, conditions: list[Any], wide: bool) -> list[bytes]:
 def _condition(condition: list[Any], wide: bool) -> list[tuple[int, int, str, str]]:
     index, operator, value, second = condition
     upper, lower = ARGUMENTS + 8 * index, ARGUMENTS + 8 * index
-    if sys.byteorder == "little":
+    if LITTLE_ENDIAN:
         upper += 4
     else:
         lower += 4

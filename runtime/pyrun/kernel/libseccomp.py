@@ -191,4 +191,5 @@ def _export(context: Any) -> bytes:
 
 def _check(code: int, doing: str, ignored: str = "") -> None:
     if code < 0 and errno.errorcode.get(-code) != ignored:
-        raise Error(f"libseccomp: {doing}: {reason(-code)}", ROOT)
+        hint = "its byte order is not that of this machine" if code == -errno.EDOM else ""
+        raise Error(f"libseccomp: {doing}: {reason(-code)}", ROOT, hint)
