@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import ctypes
 import errno
-import itertools
 import os
 import struct
 from pathlib import Path
@@ -21,79 +20,7 @@ from pyrun import seccomp as programs
 from pyrun.compile import seccomp, seccomp_enosys
 from pyrun.errors import Error
 from pyrun.kernel import libseccomp
-
-NATIVE = reference.NATIVE
-AUDIT = sorted({audit for _, audit, _ in reference.ARCHS.values()})
-NARROW = [reference.ARCHS["x86"][1], reference.ARCHS["arm"][1]]
-STRANGE = [*range(460, 520, 7), 1023, 0x3FFFFFFF, 0x40000000 + 700, 0x7FFFFFFF, 0xFFFFFFFF]
-SOCKETS = "socket bind connect listen accept getsockname getpeername send recv shutdown setsockopt"
-SOCKETS += " getsockopt"
-PREFIXES = ("sem", "msg", "shm", *SOCKETS.split())
-MULTIPLEXED = {name for name in reference.TABLES[NATIVE] if name.startswith(PREFIXES)}
-NAMES = sorted(set(reference.TABLES[NATIVE]) - MULTIPLEXED)
-
-
-def compiled(config: dict[str, Any]) -> list[bpf.Instruction]:
-    profile = seccomp.profile(config, NATIVE)
-    assert profile is not None
-    return bpf.decode(programs.program(profile, ""))
-
-
-def numbers(config: dict[str, Any], audit: int) -> list[int]:
-    """Every number of the ABIs of an architecture, and some that no ABI has."""
-    found: set[int | None] = set(STRANGE)
-    for abi, table in reference.TABLES.items():
-        if reference.ARCHS[abi][1] == audit:
-            known: set[int | None] = set(table.values())
-            if abi == "x86":
-                named = {name for rule in config["syscalls"] for name in rule["names"]}
-                for name in named & MULTIPLEXED:
-                    known -= {table.get(name), reference.SOCKETCALL, reference.IPC}
-            found |= known
-    return sorted(number for number in found if number is not None)
-
-
-def corners(config: dict[str, Any]) -> dict[str, list[tuple[int, ...]]]:
-    """Arguments around the values of the conditions on each name."""
-    found: dict[str, list[tuple[int, ...]]] = {}
-    for rule in config["syscalls"]:
-        spots: list[set[int]] = [{0} for _ in range(6)]
-        for condition in rule.get("args", []):
-            value, second = condition["value"], condition.get("valueTwo", 0)
-            around = {value, value + 1, value - 1, value ^ 1 << 32, value ^ 1 << 31, second}
-            around |= {second | ~value, ~value, 2**64 - 1, 2**63, second ^ 1 << 40}
-            spots[condition["index"]] |= {number % 2**64 for number in around}
-        picks = list(itertools.islice(itertools.product(*map(sorted, spots)), 400))
-        for name in rule["names"]:
-            found.setdefault(name, []).extend(picks)
-    return found
-
-
-def check(config: dict[str, Any], code: list[bpf.Instruction]) -> None:
-    zero = (0,) * 6
-    points = corners(config)
-    for audit in AUDIT:
-        by_number: dict[int, list[tuple[int, ...]]] = {}
-        for abi, table in reference.TABLES.items():
-            if reference.ARCHS[abi][1] == audit:
-                for name in points.keys() & table.keys():
-                    by_number.setdefault(table[name], []).extend(points[name])
-        for number in numbers(config, audit):
-            # A 32-bit machine has no upper halves.
-            ones = 2**32 - 1 if audit in NARROW else 2**64 - 1
-            for wide in {zero, *by_number.get(number, [])}:
-                args = tuple(arg & ones for arg in wide)
-                expected = reference.answer(config, audit, number, args)
-                got = bpf.run(code, audit, number, args)
-                assert got == expected, (hex(audit), number, [hex(arg) for arg in args])
-
-
-def allow(*names: str, **more: Any) -> dict[str, Any]:
-    return {"names": list(names), "action": "SCMP_ACT_ALLOW", **more}
-
-
-def when(index: int, op: str, value: int, second: int = 0) -> dict[str, Any]:
-    return {"index": index, "op": f"SCMP_CMP_{op}", "value": value, "valueTwo": second}
+from unit.seccomp_programs import NAMES, NATIVE, allow, check, compiled, when
 
 
 def engine_profile() -> dict[str, Any]:
@@ -198,81 +125,6 @@ def configs(draw: st.DrawFn) -> dict[str, Any]:
 @given(configs())
 def test_any_profile(config: dict[str, Any]) -> None:
     check(config, compiled(config))
-
-
-def deny_but(name: str, *alternatives: list[dict[str, Any]]) -> dict[str, Any]:
-    """A profile that allows one call, by several rules."""
-    rules = [allow(name, args=args) for args in alternatives]
-    foreign = [f"SCMP_ARCH_{arch.upper()}" for arch in reference.FOREIGN]
-    return {"defaultAction": "SCMP_ACT_ERRNO", "architectures": foreign, "syscalls": rules}
-
-
-CONFUSING = {
-    "allows more than it says": deny_but(
-        "ioctl", [when(0, "LE", 3), when(1, "LE", 3)], [when(0, "GE", 3)]
-    ),
-    "never ends": deny_but(
-        "ioctl",
-        [when(0, "GE", 0), when(1, "LE", 0)],
-        [when(0, "GE", 0), when(1, "MASKED_EQ", 2, 2)],
-    ),
-    "more than a conditional jump reaches": deny_but(
-        "ioctl",
-        *([when(index, op, 2**32 + value) for index in range(6)] for value in range(9)
-          for op in ("LT", "GT")),
-    ),
-    "calls with and without": {
-        "defaultAction": "SCMP_ACT_ALLOW",
-        "syscalls": [
-            {"names": ["ioctl", "kill"], "action": "SCMP_ACT_ERRNO", "args": [when(0, "LT", 5)]},
-            {"names": ["ioctl"], "action": "SCMP_ACT_TRAP", "args": [when(1, "GT", 5)]},
-            {"names": ["ioctl"], "action": "SCMP_ACT_LOG", "args": [when(0, "NE", 6)]},
-            {"names": ["kill"], "action": "SCMP_ACT_KILL", "args": [when(0, "GT", 9)]},
-            {"names": ["kill"], "action": "SCMP_ACT_LOG"},
-        ],
-    },
-}  # fmt: skip
-
-
-@pytest.mark.parametrize("name", CONFUSING)
-def test_rules_of_one_call_that_libseccomp_confuses(name: str) -> None:
-    """The first rule that holds decides, in the order of the config."""
-    check(CONFUSING[name], compiled(CONFUSING[name]))
-
-
-def test_libseccomp_still_confuses_them() -> None:
-    """If this fails, so does the reason for compile.seccomp_comparisons, on this version."""
-    profile = seccomp.profile(CONFUSING["allows more than it says"], NATIVE)
-    assert profile is not None
-    code = bpf.decode(libseccomp.bpf(profile))
-    number = reference.TABLES[NATIVE]["ioctl"]
-    assert bpf.run(code, reference.ARCHS[NATIVE][1], number, (0, 4, 0, 0, 0, 0)) == seccomp.ALLOW
-
-
-@pytest.mark.skipif(NATIVE != "x86_64", reason="socketcall(2) is of 32-bit x86")
-def test_a_multiplexed_call_with_several_rules() -> None:
-    """What container engines say of socket(2). By its own number it is compared. The arguments of
-    socketcall(2) are out of reach: a rule for the first one decides, as with libseccomp."""
-    denied = {"names": ["socket"], "action": "SCMP_ACT_ERRNO", "errnoRet": errno.EINVAL}
-    config = {
-        "defaultAction": "SCMP_ACT_ERRNO",
-        "architectures": ["SCMP_ARCH_X86"],
-        "syscalls": [
-            denied | {"args": [when(0, "EQ", 16), when(2, "EQ", 9)]},
-            allow("socket", args=[when(2, "NE", 9)]),
-            allow("socket", args=[when(0, "NE", 16)]),
-        ],
-    }
-    code = compiled(config)
-    audit, own = reference.ARCHS["x86"][1], reference.TABLES["x86"]["socket"]
-    for arch, number in ((audit, own), (reference.ARCHS[NATIVE][1], 41)):
-        for family, protocol in itertools.product((2, 16), (0, 9)):
-            word = bpf.run(code, arch, number, (family, 0, protocol, 0, 0, 0))
-            refused = (family, protocol) == (16, 9)
-            assert word == (seccomp.ERRNO | errno.EINVAL if refused else seccomp.ALLOW)
-    assert bpf.run(code, audit, reference.SOCKETCALL, (1, 0, 0, 0, 0, 0)) == seccomp.ALLOW
-    listen = bpf.run(code, audit, reference.SOCKETCALL, (4, 0, 0, 0, 0, 0))
-    assert listen == seccomp.ERRNO | errno.EPERM
 
 
 def test_younger_calls_get_enosys() -> None:

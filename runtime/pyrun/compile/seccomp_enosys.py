@@ -60,7 +60,11 @@ def x32_default(arch: int, default: int) -> bytes:
     For profiles with x32 but no rule for it, which libseccomp must not see: see
     pyrun.kernel.libseccomp.x32_is_idle.
     """
-    body = [instruction(LOAD, NR), instruction(IF_AT_LEAST, X32_BIT, 0, 1), instruction(RETURN, default)]
+    body = [
+        instruction(LOAD, NR),
+        instruction(IF_AT_LEAST, X32_BIT, 0, 1),
+        instruction(RETURN, default),
+    ]
     return b"".join([instruction(LOAD, ARCH), instruction(IF_EQUAL, arch, 0, len(body)), *body])
 
 

@@ -53,7 +53,8 @@ def bpf(profile: Config) -> bytes:
     """The filter of a profile (compile.seccomp.profile): an array of struct sock_filter.
 
     System calls that libseccomp does not know are left out; no rule may say what the default says,
-    and no call have rules that libseccomp confuses (seccomp_comparisons.split). Raises Error for what it refuses.
+    and no call have rules that libseccomp confuses (seccomp_comparisons.split). Raises Error for
+    what it refuses.
     """
     context = lib.seccomp_init(profile["default"])
     if context == ffi.NULL:
