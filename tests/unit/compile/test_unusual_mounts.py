@@ -89,7 +89,7 @@ CASES: list[tuple[Config, str]] = [
         mounts[0].type: fsopen("proc") = context
         mounts[0].source: fsconfig(context, "source", "proc")
         mounts[0]: fsmount(context, 0) = tree
-        mounts[0]: move_mount(tree, target)""",
+        mounts[0]: cover_proc(tree, target)""",
     ),
     # A mount that is there: what the options name is changed, and nothing else.
     (
