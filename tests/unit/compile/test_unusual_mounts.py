@@ -107,6 +107,11 @@ CASES: list[tuple[Config, str]] = [
         mounts[0].options: reconfigure(context)""",
     ),
     (
+        tmpfs("remount", "ro", kind="cgroup"),
+        """mounts[0]: open_in_root(root, "/m", O_PATH, 0) = target
+        mounts[0].options: mount_setattr(target, 0, MOUNT_ATTR_RDONLY, 0, 0)""",
+    ),
+    (
         bind("/m", "", "bind", "remount", "ro"),
         """mounts[0]: open_in_root(root, "/m", O_PATH, 0) = target
         mounts[0].options: mount_setattr(target, 0, MOUNT_ATTR_RDONLY, 0, 0)""",
