@@ -26,7 +26,8 @@ def create(record: dict[str, Any], wanted: dict[str, Any], rules: devices.Policy
     # nobody in a cgroup that turned out to be another's.
     planned, record["paths"] = record["paths"], {}
     try:
-        if not cgroupfs.make(path):
+        made = cgroupfs.make(path)
+        if not made:
             cgroupfs.refuse_used(path, permission.pointer(record))
     except OSError as error:
         permission.go_without(record, error, [write[0] for write in found])
@@ -37,9 +38,10 @@ def create(record: dict[str, Any], wanted: dict[str, Any], rules: devices.Policy
     available = _words(f"{path}/cgroup.controllers")
     directories = dict.fromkeys(available, path)
     directories[""] = path
+    limits.check_usage(wanted.get("memory") or {}, path)
     absent = f"cgroup v2 does not have it on this host (see {record['mount']}/cgroup.controllers)"
     limits.apply(found, directories, absent, failures)
-    devicefilter.set_policy(record, rules)
+    devicefilter.set_policy(record, rules, made)
 
 
 def enable_controllers(mount: str, path: str) -> dict[str, str]:
