@@ -6,7 +6,7 @@ from __future__ import annotations
 import os
 
 from pyrun import config as configs
-from pyrun import host, seccomp, state
+from pyrun import host, log, seccomp, state
 from pyrun.cgroup.facts import facts as cgroup_facts
 from pyrun.cgroup.plan import below_mount
 from pyrun.cgroup.plan import plan as cgroup_plan
@@ -48,6 +48,11 @@ def gather(opts: Options, fifo: bool) -> tuple[Config, Facts]:
     bundle = os.path.abspath(opts.get("bundle") or ".")
     config = configs.load(bundle, opts.get("config") or configs.NAME)
     check(config)
+    if log.warns():
+        from pyrun.compile.notices import notices
+
+        for pointer, text in notices(config):
+            log.warning(f"config.json {pointer}: {text}")
     if not config.get("process"):
         raise Error("process is missing: there would be nothing to start", "/process")
     if opts.get("no_pivot") and namespace(config, "user"):
