@@ -23,6 +23,8 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "evidence.h"
+
 #define MESSAGE_MAX_FDS 253 /* SCM_MAX_FD of the kernel */
 
 int slot[PLAN_SLOTS];
@@ -48,23 +50,25 @@ static void quit(void)
     __builtin_trap();
 }
 
-static int tell(enum message_kind kind, int a, int b, int c, int fd)
+int tell(enum message_kind kind, int a, int b, int c, int fd)
 {
     struct message message = {kind, {a, b, c}};
+    /* Without a descriptor by the plainest call there is: a seccomp agent may be listening. */
+    if (fd < 0)
+        return write(runtime_fd, &message, sizeof message) == (ssize_t)sizeof message ? 0 : -1;
     struct iovec data = {&message, sizeof message};
     union {
         struct cmsghdr header;
         char bytes[CMSG_SPACE(sizeof(int))];
     } control = {0};
-    struct msghdr packet = {.msg_iov = &data, .msg_iovlen = 1};
-    if (fd >= 0) {
-        packet.msg_control = &control;
-        packet.msg_controllen = sizeof control;
-        control.header.cmsg_level = SOL_SOCKET;
-        control.header.cmsg_type = SCM_RIGHTS;
-        control.header.cmsg_len = CMSG_LEN(sizeof(int));
-        memcpy(CMSG_DATA(&control.header), &fd, sizeof fd);
-    }
+    struct msghdr packet = {.msg_iov = &data,
+                            .msg_iovlen = 1,
+                            .msg_control = &control,
+                            .msg_controllen = sizeof control};
+    control.header.cmsg_level = SOL_SOCKET;
+    control.header.cmsg_type = SCM_RIGHTS;
+    control.header.cmsg_len = CMSG_LEN(sizeof(int));
+    memcpy(CMSG_DATA(&control.header), &fd, sizeof fd);
     return sendmsg(runtime_fd, &packet, MSG_NOSIGNAL) == (ssize_t)sizeof message ? 0 : -1;
 }
 
@@ -95,7 +99,7 @@ static int hear(struct message *message, int *fds)
     return (int)(length / sizeof(int));
 }
 
-static int wait_go(uint64_t *out)
+int wait_go(uint64_t *out)
 {
     struct message message;
     int fds[MESSAGE_MAX_FDS];
@@ -157,15 +161,21 @@ int op_fork_init(const uint64_t *arg)
     return wait_go(NULL);
 }
 
-static void fail(uint32_t index, int number)
+static int deliver(const void *bytes, size_t size)
 {
-    if (runtime_fd >= 0) {
-        tell(MESSAGE_FAILED, (int)index, number, fail_detail, -1);
-    } else {
-        struct message message = {MESSAGE_FAILED, {(int)index, number, fail_detail}};
-        if (write(report_fd, &message, sizeof message) < 0)
-            quit();
-    }
+    return write(runtime_fd >= 0 ? runtime_fd : report_fd, bytes, size) == (ssize_t)size ? 0 : -1;
+}
+
+/* The report first: gathering what explains it may end us. Both are taken whole. */
+static void fail(const struct plan_op *op, uint32_t index, int number)
+{
+    const struct message message = {MESSAGE_FAILED, {(int)index, number, fail_detail}};
+    const char *bytes;
+    if (deliver(&message, sizeof message) < 0 || !op)
+        quit();
+    const size_t size = evidence(op, &bytes);
+    if (size)
+        (void)deliver(bytes, size);
     quit();
 }
 
@@ -192,7 +202,7 @@ static const struct plan_op *receive(uint32_t *count)
     close(fds[0]);
     const struct plan_op *ops = map == MAP_FAILED ? NULL : plan_check(map, size);
     if (!ops || ((struct plan_header *)map)->donated != donated)
-        fail(UINT32_MAX, EINVAL);
+        fail(NULL, UINT32_MAX, EINVAL);
     *count = ((struct plan_header *)map)->count;
     return ops;
 }
@@ -235,6 +245,6 @@ int main(int argc, char **argv)
     const struct plan_op *op = receive(&count);
     for (uint32_t i = 0; i < count; i++)
         if (run[op[i].code](op[i].arg) < 0 && errno != (int)op[i].tolerate)
-            fail(i, errno);
+            fail(&op[i], i, errno);
     quit();
 }

@@ -20,6 +20,9 @@ extern int slot[PLAN_SLOTS];
 /* A third number for the runtime beside (index, errno): the wait status of a hook. */
 extern int fail_detail;
 
+/* What find_executable has found. */
+extern const char *executable;
+
 /* Where failures are reported; close_others leaves it open (it is close-on-exec). */
 extern int report_fd;
 
@@ -44,6 +47,12 @@ static inline int close_fds(unsigned first, unsigned last)
 {
     return (int)syscall(SYS_close_range, first, last, 0);
 }
+
+/* A message to the runtime, with a descriptor unless `fd` is negative. */
+int tell(enum message_kind kind, int a, int b, int c, int fd);
+
+/* Waits for the runtime's GO, whose descriptor goes to the slot *out if there is an `out`. */
+int wait_go(uint64_t *out);
 
 /* Puts a descriptor into a slot, and hands on what was to be the result of opening it. */
 int fill(uint64_t out, int fd);

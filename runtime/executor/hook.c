@@ -4,62 +4,119 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
+#include <string.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "executor.h"
 
+#define TAIL 1024     /* bytes of a hook's output that are kept: the last ones */
+#define PIPE_READS 64 /* so many fill a pipe */
+
+static char output[2 * TAIL];
+static size_t held;
+
 /* In the child of run_hook; the errno of exec goes through a pipe that success closes. */
-static void become_hook(const uint64_t *arg, int pipe)
+static void become_hook(const uint64_t *arg, int out, int report)
 {
     if (setpgid(0, 0) == 0 && prctl(PR_SET_PDEATHSIG, SIGKILL) == 0 &&
-        lseek(slot[arg[3]], 0, SEEK_SET) == 0 && dup2(slot[arg[3]], 0) == 0 &&
-        dup2(slot[arg[4]], 1) == 1 && dup2(slot[arg[4]], 2) == 2 && dup3(pipe, 3, O_CLOEXEC) == 3 &&
-        close_fds(4, ~0U) == 0)
+        lseek(slot[arg[3]], 0, SEEK_SET) == 0 && dup2(slot[arg[3]], 0) == 0 && dup2(out, 1) == 1 &&
+        dup2(out, 2) == 2 && dup3(report, 3, O_CLOEXEC) == 3 && close_fds(4, ~0U) == 0)
         execve(str(arg[0]), list(arg[1]), list(arg[2]));
     int number = errno;
-    dup2(pipe, 3); /* whatever has failed, and whatever else is 3 */
+    dup2(report, 3); /* whatever has failed, and whatever else is 3 */
     _exit(write(3, &number, sizeof number) == (ssize_t)sizeof number ? 127 : 126);
 }
 
-/* Waits for the end of the hook, and brings it about where the time is over. 0, or why. */
-static int await(pid_t pid, int timeout)
+/* Takes a part of what the hook has printed. False if there is none now, or no more. */
+static int take(int fd)
 {
-    struct pollfd wait = {.fd = (int)syscall(SYS_pidfd_open, pid, 0), .events = POLLIN};
-    int number = wait.fd < 0 ? errno : 0;
-    if (wait.fd >= 0) {
-        int ready = poll(&wait, 1, timeout);
-        number = ready > 0 ? 0 : ready == 0 ? ETIMEDOUT : errno;
-        close(wait.fd);
+    if (held > TAIL) {
+        memmove(output, output + held - TAIL, TAIL);
+        held = TAIL;
     }
-    if (number) {
+    ssize_t size = read(fd, output + held, TAIL);
+    if (size > 0)
+        held += (size_t)size;
+    return size > 0;
+}
+
+static int milliseconds_to(const struct timespec *end)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    long left = (end->tv_sec - now.tv_sec) * 1000 + (end->tv_nsec - now.tv_nsec) / 1000000;
+    return left > 0 ? (int)left : 0;
+}
+
+/* Waits for the end of the hook, not for that of its output. 0, or why. */
+static int await(int pidfd, int out, int timeout)
+{
+    struct pollfd wait[2] = {{.fd = pidfd, .events = POLLIN}, {.fd = out, .events = POLLIN}};
+    struct timespec end;
+    clock_gettime(CLOCK_MONOTONIC, &end);
+    end.tv_sec += timeout / 1000;
+    end.tv_nsec += timeout % 1000 * 1000000L;
+    do {
+        int ready = poll(wait, 2, timeout < 0 ? -1 : milliseconds_to(&end));
+        if (ready <= 0)
+            return ready == 0 ? ETIMEDOUT : errno;
+        if (wait[1].revents && !take(out))
+            wait[1].fd = -1;
+    } while (!wait[0].revents);
+    return 0;
+}
+
+/* Sees the hook to its end, or ends it when its time is over. 0, or why it failed. */
+static int attend(pid_t pid, int out, int timeout, int *status)
+{
+    int pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
+    int why = pidfd < 0 ? errno : await(pidfd, out, timeout);
+    close(pidfd);
+    if (why) {
         kill(-pid, SIGKILL);
         kill(pid, SIGKILL); /* if the group could not be made */
     }
-    return number;
+    return waitpid(pid, status, 0) == pid ? why : errno;
+}
+
+/* The last of what it printed, for the error. A process that it left may go on to print: nobody
+ * reads that. */
+static void keep_output(int from, int to)
+{
+    for (int i = 0; i < PIPE_READS && take(from); i++)
+        ;
+    size_t size = held < TAIL ? held : TAIL;
+    if (write(to, output + held - size, size) < 0)
+        return; /* lost: the hook's result is worth more */
 }
 
 int op_run_hook(const uint64_t *arg)
 {
-    int fds[2], number = 0, status = 0;
-    if (pipe2(fds, O_CLOEXEC) < 0)
+    int out[2], report[2], number = 0, status = 0;
+    if (pipe2(out, O_CLOEXEC) < 0 || pipe2(report, O_CLOEXEC) < 0)
         return -1;
+    fcntl(out[0], F_SETFL, O_NONBLOCK);
     pid_t pid = fork();
     if (pid == 0)
-        become_hook(arg, fds[1]);
+        become_hook(arg, out[1], report[1]);
     int why = pid < 0 ? errno : 0;
-    close(fds[1]);
+    close(out[1]);
+    close(report[1]);
     if (pid > 0) {
         setpgid(pid, pid); /* whoever is first: the group must exist before it may be killed */
-        why = await(pid, arg[5] ? (int)arg[5] : -1);
-        if (waitpid(pid, &status, 0) != pid)
-            why = errno;
+        why = attend(pid, out[0], arg[5] ? (int)arg[5] : -1, &status);
         /* Now, when it can't block: exec itself may have hung, and has its time like the rest. */
-        if (!why && read(fds[0], &number, sizeof number) == (ssize_t)sizeof number)
+        if (!why && read(report[0], &number, sizeof number) == (ssize_t)sizeof number)
             why = number;
+        if (why || status)
+            keep_output(out[0], slot[arg[4]]);
+        held = 0;
     }
-    close(fds[0]);
+    close(out[0]);
+    close(report[0]);
     fail_detail = status;
     errno = why ? why : ECHILD;
     return !why && status == 0 ? 0 : -1;

@@ -151,10 +151,12 @@ int op_copy_mode(const uint64_t *arg)
 int op_fsmount(const uint64_t *arg)
 {
     int context = slot[arg[0]];
-    slot[arg[0]] = -1;
     if (syscall(SYS_fsconfig, context, FSCONFIG_CMD_CREATE, NULL, NULL, 0) < 0)
-        return closing(context, -1);
+        return -1; /* and leave it open: its log tells why */
     int fd = (int)syscall(SYS_fsmount, context, FSMOUNT_CLOEXEC, (unsigned)arg[1]);
+    if (fd < 0)
+        return -1;
+    slot[arg[0]] = -1;
     return fill(arg[2], closing(context, fd));
 }
 

@@ -25,11 +25,14 @@
  *      | -- GO -----------------------------> |   pid recorded, id maps written
  *      | <----------------- SYNC (point) ---- |   sync, sync_send (+ fd), sync_receive
  *      | -- GO (+ fd for sync_receive) -----> |
- *      | <-- FAILED (index, errno, detail) -- |   and the executor ends
+ *      | <--------- SYNC (point, listener) -- |   seccomp_listen: fetched by pidfd_getfd(2)
+ *      | -- GO -----------------------------> |
+ *      | <-- FAILED (index, errno, detail) -- |
+ *      | <---------------------- evidence --- |   if there is any (evidence.h); the executor ends
  *
  * End of file on either side means that the other is dead: the executor ends at once. After
- * report_to, FAILED goes to the result fifo instead, for `start` to read; there, end of file
- * means that the user's program runs (every copy is close-on-exec).
+ * report_to, FAILED and evidence go to the result fifo instead, for `start` to read; there, end of
+ * file means that the user's program runs (every copy is close-on-exec).
  */
 #ifndef PYRUN_PLAN_H
 #define PYRUN_PLAN_H

@@ -33,7 +33,7 @@
 #define KEY_USER_SEARCH 0x00080000U /* KEY_USR_SEARCH: the container's user may look into it */
 
 static char home[PATH_MAX + 6];
-static const char *executable;
+const char *executable;
 
 int op_setns(const uint64_t *arg)
 {
@@ -334,9 +334,9 @@ int op_find_executable(const uint64_t *arg)
     return -1;
 }
 
-int op_seccomp(const uint64_t *arg)
+/* Returns what seccomp(2) does: with SECCOMP_FILTER_FLAG_NEW_LISTENER, a descriptor. */
+static int load_filter(uint64_t flags, const uint64_t *program)
 {
-    const uint64_t *program = block(arg[1]);
     if (program[0] / sizeof(struct sock_filter) > BPF_MAXINSNS) {
         errno = EINVAL; /* the length has 16 bits: a longer program would be cut short */
         return -1;
@@ -345,7 +345,23 @@ int op_seccomp(const uint64_t *arg)
         .len = (unsigned short)(program[0] / sizeof(struct sock_filter)),
         .filter = (struct sock_filter *)(uintptr_t)(program + 1),
     };
-    return (int)syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, arg[0], &filter);
+    return (int)syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, flags, &filter);
+}
+
+int op_seccomp(const uint64_t *arg)
+{
+    return load_filter(arg[0], block(arg[1]));
+}
+
+int op_seccomp_listen(const uint64_t *arg)
+{
+    int listener = load_filter(arg[0], block(arg[1]));
+    /* By its number: to send it takes a call that a filter may well hand to the agent, which has
+     * nothing to hear it with before the runtime has fetched this. */
+    if (listener < 0 || tell(MESSAGE_SYNC, (int)arg[2], listener, 0, -1) < 0 || wait_go(NULL) < 0)
+        return -1;
+    /* While we hold one ourselves, calls would wait for an agent that is gone. */
+    return close(listener);
 }
 
 int op_close_others(const uint64_t *arg)

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Handing descriptors to engines: the terminal's master at --console-socket, the init's pidfd at
---pidfd-socket."""
+--pidfd-socket, a seccomp listener at linux.seccomp.listenerPath."""
 
 from __future__ import annotations
 
@@ -39,8 +39,10 @@ def send(path: str, fd: int, text: str) -> None:
     connection = socket(AF_UNIX, SOCK_STREAM)
     try:
         connection.connect(path)
-        data = fd.to_bytes(4, sys.byteorder)
-        connection.sendmsg([text.encode()], [(SOL_SOCKET, SCM_RIGHTS, data)])
+        data = text.encode()
+        control = [(SOL_SOCKET, SCM_RIGHTS, fd.to_bytes(4, sys.byteorder))]
+        sent = connection.sendmsg([data], control)
+        connection.sendall(data[sent:])
     except OSError as error:
         raise from_os(error, f"socket {path}") from None
     finally:

@@ -15,7 +15,7 @@ from _signal import signal as on_signal
 
 from pyrun import idmaps, init, launch, log, shortcut, starting, state, sync, teardown
 from pyrun.cgroup import driver
-from pyrun.compile import rlimits
+from pyrun.compile import process, rlimits
 from pyrun.compile.donations import donations, namespace
 from pyrun.errors import Error, from_os
 from pyrun.linux import CLONE_NEWUSER
@@ -50,6 +50,7 @@ class Creation:
         try:
             self._write_intent()
             self._make_cgroup()
+            self._make_rdt_groups()
             self._make_layers()
             child = self._spawn()
             launch.serve(child, self._answers(), sync.READY, self.prepared.steps, self.config)
@@ -67,6 +68,34 @@ class Creation:
         driver.create(record, self._resources())
         if record != planned:
             self.container.write_intent()
+
+    def _plan_rdt_groups(self) -> Config:
+        """For the few containers that have them: what the intent says of them."""
+        rdt = (self.config.get("linux") or {}).get("intelRdt")
+        if rdt is None:
+            return {}
+        from pyrun import intel_rdt
+
+        root = intel_rdt.host_mount_point()
+        return {"intel_rdt": intel_rdt.plan(rdt, self.container.id, root)}
+
+    def _make_rdt_groups(self) -> None:
+        record = self.container.intent.get("intel_rdt")
+        if record is None:
+            return
+        from pyrun import intel_rdt
+
+        try:
+            intel_rdt.create(record, self.config["linux"]["intelRdt"])
+        finally:
+            self.container.write_intent()  # a directory may have turned out not to be ours
+
+    def _join_rdt_groups(self, child: Child) -> None:
+        record = self.container.intent.get("intel_rdt")
+        if record is not None:
+            from pyrun import intel_rdt
+
+            intel_rdt.join(record, child.pid)
 
     def _make_layers(self) -> None:
         if self.facts["layers"]:
@@ -86,6 +115,8 @@ class Creation:
         cgroup = self.container.intent.get("cgroup")
         if isinstance(error, launch.DiedError) and cgroup and driver.oom_killed(cgroup):
             return Error("container init was OOM-killed (memory limit too low?)")
+        if isinstance(error, launch.DiedError) and process.has_listener(self.facts):
+            error.hint = "does the seccomp profile allow what a listener takes? " + process.TAKEN
         if isinstance(error, Error):
             error.message += starting.hook_output(self.container)
         return error
@@ -98,6 +129,7 @@ class Creation:
         hooks = self.config.get("hooks") or {}
         namespaces = (self.config.get("linux") or {}).get("namespaces") or []
         driver.check(self.prepared.cgroup)
+        groups = self._plan_rdt_groups()
         self.container.intent = {
             "ociVersion": SPEC_VERSION,
             "id": self.container.id,
@@ -111,6 +143,7 @@ class Creation:
             "own_pids": any(e["type"] == "pid" and not e.get("path") for e in namespaces),
             "umask": self.opts.get("umask", 0o022),
             "notify": self.facts["notify"],
+            **groups,
         }
         if self.facts["layers"]:
             # Whose files are in it, for who may not remove them as himself.
@@ -211,6 +244,7 @@ class Creation:
             sync.CREATE_STATE: self._state_when_creating,
             sync.START_STATE: self._state_when_created,
             sync.HOOK_OUTPUT: self._output_for_hooks,
+            sync.LISTENER: self._send_listener,
         }
 
     def _new_init(self, child: Child, _fd: int) -> None:
@@ -256,26 +290,38 @@ class Creation:
             lifecycle_hooks.run(self.container, kind, wanted, init.CREATING, child.pid)
 
     def _state_when_creating(self, child: Child, _fd: int) -> int:
-        return self._state_for_hooks(child, init.CREATING)
+        # In a joined pid namespace there is no init yet, and so no pid to tell.
+        joined = (namespace(self.config, "pid") or {}).get("path")
+        return self._state_for_hooks(init.CREATING, 0 if joined else inner_pid(child.pid))
 
     def _state_when_created(self, child: Child, _fd: int) -> int:
-        return self._state_for_hooks(child, init.CREATED)
+        return self._state_for_hooks(init.CREATED, inner_pid(child.pid))
 
-    def _state_for_hooks(self, child: Child, status: str) -> int:
+    def _state_for_hooks(self, status: str, pid: int) -> int:
         """In the container, pid is what the container sees (runtime.md, state)."""
         from pyrun import lifecycle_hooks
 
         self._begin_hooks()
-        document = lifecycle_hooks.state_document(self.container, status, inner_pid(child.pid))
+        document = lifecycle_hooks.state_document(self.container, status, pid)
         return launch.seal("state", document)
 
     def _output_for_hooks(self, _child: Child, _fd: int) -> int:
         flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
         return os.open(state.HOOKS_LOG, flags, 0o600, dir_fd=self.container.fd)
 
+    def _send_listener(self, child: Child, fd: int) -> None:
+        # Only for profiles with SCMP_ACT_NOTIFY.
+        from pyrun import seccomp_agent
+
+        try:
+            seccomp_agent.send(self.container, self.config, child.pid, fd)
+        finally:
+            os.close(fd)
+
     def _ready(self, child: Child) -> None:
         """All that a caller of `create` may rely on when it returns 0, then the word to go on."""
         self._limit(child)
+        self._join_rdt_groups(child)
         record = self.container.state
         record["phase"] = init.CREATED
         record["hooks_begun"] = True

@@ -161,6 +161,10 @@ NUMBERS: dict[tuple[str, str], Callable[[int], str]] = {
     ("capset", "inheritable"): capabilities,
     ("set_ambient", "capabilities"): capabilities,
     ("seccomp", "flags"): _table(seccomp.FLAGS),
+    ("seccomp_listen", "flags"): _table(
+        {**seccomp.FLAGS, "SECCOMP_FILTER_FLAG_NEW_LISTENER": seccomp.NEW_LISTENER}
+    ),
+    ("seccomp_listen", "point"): lambda point: sync.NAMES.get(point, str(point)),
     ("run_hook", "timeout"): lambda value: f"{value} ms" if value else "no timeout",
 }
 
@@ -227,7 +231,7 @@ def _word(name: str, operand: str, kind: str, value: Any, donated: Donations) ->
 
 
 def _block(name: str, value: bytes, donated: Donations) -> str:
-    if name == "seccomp":
+    if name in ("seccomp", "seccomp_listen"):
         return f"{len(value) // INSTRUCTION} instructions"
     if name == "set_mempolicy":
         words = memoryview(value).cast("Q").tolist()

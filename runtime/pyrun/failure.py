@@ -4,19 +4,25 @@ which system call, what the kernel said, and what to try. Loaded when something 
 
 from __future__ import annotations
 
+import _signal
 import errno
 
 from pyrun.errors import Error, reason
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
+    from typing import Any, TypeAlias
 
     from pyrun.types import Config, Op, Step
 
+    # What an executor reports: errno, a detail (the wait status of a hook), and evidence.
+    Report: TypeAlias = tuple[int, int, bytes]
+
+FILTER_PRIVILEGE = "without noNewPrivileges a filter needs CAP_SYS_ADMIN"
 # (operation, errno): what that usually means here. The kernel's own words come first, always.
 HINTS = {
     ("open_tree", errno.EINVAL): "a mount below it may not be left out by this user: try rbind",
+    ("open_tree", errno.ENOSPC): "too many mounts: see fs.mount-max",
     ("open_host", errno.EACCES): "the caller (or root of the user namespace) may not go there",
     ("open_tree", errno.EACCES): "the caller (or root of the user namespace) may not go there",
     ("make_in_root", errno.EROFS): "the mount point is missing and the root is read-only",
@@ -26,29 +32,29 @@ HINTS = {
     # since 6.13 the kernel says it so
     ("move_mount", errno.EINVAL): "one of source and destination may be a directory and the other"
     " not a directory",
-    ("move_mount", errno.ENOSPC): "too many mounts: see /proc/sys/fs/mount-max",
-    ("fsopen", errno.ENODEV): "this kernel has no such file system; a bind mount needs the option"
-    " bind or rbind",
+    ("move_mount", errno.ENOSPC): "too many mounts: see fs.mount-max",
     ("fsopen", errno.EPERM): "not allowed in this user namespace",
-    ("fsmount", errno.EINVAL): "the file system refuses one of the options",
-    ("fsmount", errno.EPERM): "a user namespace may mount this only with namespaces of its own"
-    " (network for sysfs, pid for proc) and while nothing of the host's is masked",
     ("fsconfig", errno.EINVAL): "the file system does not know this option, or not this value",
-    ("mount_setattr", errno.EPERM): "in a user namespace, flags of the host's mount can't be"
-    " cleared",
+    ("mount_setattr", errno.EPERM): "in a user namespace, flags of the host's mount (ro, nosuid,"
+    " nodev, noexec, noatime) can't be cleared",
+    ("mount_setattr", errno.EINVAL): "the file system can't be mounted with these attributes",
     ("pivot_root", errno.EINVAL): "the root may be on a ramfs: try --no-pivot",
     ("setns", errno.EPERM): "the namespace belongs to a user namespace in which the caller is"
     " nobody",
     ("setns", errno.EINVAL): "the path is not a namespace of this type",
     ("join_session_keyring", errno.EDQUOT): "the user's quota of keys is used up: see"
-    " /proc/sys/kernel/keys, or pass --no-new-keyring",
+    " kernel.keys.maxkeys and kernel.keys.maxbytes (root: root_maxkeys, root_maxbytes), or pass"
+    " --no-new-keyring",
     ("join_session_keyring", errno.EPERM): "try --no-new-keyring",
     ("open_in_root", errno.ENOENT): "not in the container",
     ("open_pty", errno.ENOTTY): "/dev/pts of the container is not a devpts",
     ("open_pty", errno.ENOENT): "a terminal needs a devpts at /dev/pts (see mounts)",
-    ("seccomp", errno.EACCES): "without noNewPrivileges a filter needs CAP_SYS_ADMIN",
+    ("open_pty", errno.ENOSPC): "too many terminals: see kernel.pty.max, and max= of the devpts",
+    ("seccomp", errno.EACCES): FILTER_PRIVILEGE,
+    ("seccomp_listen", errno.EACCES): FILTER_PRIVILEGE,
+    ("wait_start", errno.EPERM): "the seccomp profile does not allow read",
     ("setrlimit", errno.EPERM): "above the caller's own hard limit (raising it takes"
-    " CAP_SYS_RESOURCE)",
+    " CAP_SYS_RESOURCE), or above fs.nr_open",
     ("sched_setattr", errno.EPERM): "real-time policies and a nice below 0 take CAP_SYS_NICE of the"
     " host, or the rlimits RLIMIT_RTPRIO and RLIMIT_NICE; SCHED_DEADLINE a cpuset with all CPUs; on"
     " cgroup v1, real-time policies take resources.cpu.realtimeRuntime",
@@ -62,22 +68,41 @@ HINTS = {
     " old: MPOL_PREFERRED_MANY came with Linux 5.15, MPOL_WEIGHTED_INTERLEAVE with 6.9",
     ("setresuid", errno.EINVAL): "the user namespace does not map this user",
     ("setresgid", errno.EINVAL): "the user namespace does not map this group",
+    ("setresuid", errno.EAGAIN): "the user has RLIMIT_NPROC processes already",
     ("setgroups", errno.EINVAL): "the user namespace does not map one of these groups",
+    ("drop_bounding", errno.EPERM): "it takes CAP_SETPCAP, which the caller of pyrun does not hold",
     ("capset", errno.EPERM): "the caller of pyrun does not hold them itself",
+    ("fork_init", errno.EAGAIN): "pids.max of the cgroup, RLIMIT_NPROC or kernel.pid_max is"
+    " reached",
     ("enter_cwd", errno.ENOENT): "the directory is outside the container's root",
+    ("open_cwd", errno.ENOTDIR): "it is not a directory",
+    ("enter_cwd", errno.EACCES): "the container's user may not go there",
     ("write_own_proc", errno.ENOENT): "no profile of this name is loaded: see apparmor_parser(8)",
     ("write_own_proc", errno.EACCES): "the security policy does not let the runtime change to it",
     ("write_own_proc", errno.EPERM): "the security policy does not let the runtime change to it",
     ("write_own_proc", errno.EINVAL): "the security policy has no such label",
     ("set_label", errno.EINVAL): "the security policy has no such label",
-    ("write_proc", errno.ENOENT): "this kernel has no such setting",
     ("write_proc", errno.EXDEV): "something is mounted over it",
     ("execve", errno.ENOEXEC): "not a program for this machine: another architecture, or a script"
     " without #!",
     ("execve", errno.ENOENT): "its interpreter (ELF loader, or what #! names) is not in the"
     " container",
-    ("execve", errno.E2BIG): "arguments and environment are too long",
+    ("execve", errno.EACCES): "its interpreter may not be executed, or a security module (AppArmor,"
+    " SELinux) or the seccomp profile forbids it",
     ("execve", errno.EPERM): "the seccomp profile does not allow execve",
+    ("execve", errno.E2BIG): "arguments and environment are too long: one string may have 128 KiB,"
+    " all of them a quarter of RLIMIT_STACK",
+    ("execve", errno.ETXTBSY): "somebody has it open for writing",
+    ("execve", errno.ELOOP): "interpreters of interpreters are nested too deeply",
+    ("execve", errno.EAGAIN): "the user has RLIMIT_NPROC processes already",
+    ("execve", errno.ENOMEM): "the memory limit leaves no room for it",
+}
+# Whatever the operation.
+ANYWHERE = {
+    errno.EMFILE: "RLIMIT_NOFILE is reached",
+    errno.ENFILE: "fs.file-max is reached",
+    errno.ENOMEM: "the kernel is out of memory, or the memory limit is too low",
+    errno.EDQUOT: "a quota is used up",
 }
 
 # The same where the root is made of layers.
@@ -98,54 +123,97 @@ LAYER_HINTS = {
 }
 
 
-def explain(steps: list[Step], config: Config, index: int, number: int, detail: int) -> Error:
+def explain(steps: list[Step], config: Config, index: int, report: Report) -> Error:
     """The Error for a failed operation of a plan."""
+    number = report[0]
     if not 0 <= index < len(steps):
         return Error(f"the executor refused the plan: {reason(number)}", hint="reinstall pyrun")
     pointer, op = steps[index]
-    return sentence(pointer, label(pointer, config), op, number, detail)
+    error = sentence(pointer, label(pointer, config), op, report)
+    if op[0] in _OF_MOUNTS:
+        from pyrun import failed_mount
+
+        error.hint = failed_mount.why(steps, index, config, number, report[2]) or error.hint
+    return error
 
 
-def sentence(pointer: str, where: str, op: Op, number: int, detail: int) -> Error:
+_OF_MOUNTS = ("fsopen", "fsconfig", "fsmount", "make_in_root", "open_in_root", "move_mount")
+
+
+def sentence(pointer: str, where: str, op: Op, report: Report) -> Error:
     """The same from what `start` finds on record: the operation, and its field in words."""
     name, words, _ = op
     operands: Any = words
-    if name == "find_executable":
-        return _not_found(operands[0], where, number)
-    if name == "execve":
-        return Error(f"exec {where}: {reason(number)}", "", HINTS.get((name, number), ""))
+    number, detail, seen = report
+    if name in ("find_executable", "execve"):
+        return _program(name, where, operands, number, seen)
     if name == "run_hook":
         return _hook(pointer, operands, number, detail)
     what = describe(op)
-    hint = HINTS.get((name, number), "")
-    if pointer == "/root/path" or pointer.startswith("/annotations/"):
-        hint = LAYER_HINTS.get((name, number), hint)
     text = f"{where}: {what}: {reason(number)}" if where else f"{what}: {reason(number)}"
-    return Error(text, "", hint)
+    if name in ("fsconfig", "copy_mode", "fsmount") and seen:
+        from pyrun import evidence
+
+        said = evidence.messages(seen)
+        text += f" ({said})" if said else ""
+    hint = ""
+    if pointer == "/root/path" or pointer.startswith("/annotations/"):
+        hint = LAYER_HINTS.get((name, number), "")
+    return Error(text, "", hint or _hint(name, operands, number))
 
 
-def _not_found(candidates: Any, where: str, number: int) -> Error:
-    name = where
-    if number == errno.ENOENT and "/" not in name:
-        return Error(
-            f'exec: "{name}": executable file not found in $PATH',
-            hint="" if candidates else "PATH is not in process.env",
-        )
-    if number == errno.ENOENT:
-        return Error(f'exec: "{name}": stat {name}: {reason(number)}')
-    return Error(f'exec: "{name}": {reason(number)}')
+def _hint(name: str, operands: Any, number: int) -> str:
+    from pyrun import kernel_lacks
+
+    found = HINTS.get((name, number), "")
+    if found:
+        return found
+    if name in ("unshare", "fork_init"):
+        found = kernel_lacks.namespaces(operands[0], number)
+    elif name == "setns":
+        found = kernel_lacks.namespaces(operands[1], number)
+    elif name == "write_proc":
+        found = kernel_lacks.sysctl(operands[1], number)
+    elif name in ("seccomp", "seccomp_listen"):
+        found = kernel_lacks.seccomp(operands[0], number)
+    if not found and number == errno.ENOSYS:
+        found = kernel_lacks.system_call(name)
+    return found or ANYWHERE.get(number, "")
+
+
+def _program(name: str, program: str, operands: Any, number: int, seen: bytes) -> Error:
+    from pyrun import evidence, failed_program
+
+    sightings, user = evidence.sightings(seen), evidence.user(seen)
+    if name == "execve":
+        hint = failed_program.not_executed(number, user, sightings)
+        return Error(f"exec {program}: {reason(number)}", "", hint or HINTS.get((name, number), ""))
+    if number != errno.ENOENT:
+        hint = failed_program.not_allowed(user, sightings)
+        return Error(f'exec: "{program}": {reason(number)}', "", hint)
+    hint = failed_program.not_found(program, operands[0], sightings)
+    if "/" in program:
+        return Error(f'exec: "{program}": stat {program}: {reason(number)}', "", hint)
+    return Error(f'exec: "{program}": executable file not found in $PATH', "", hint)
 
 
 def _hook(pointer: str, operands: Any, number: int, detail: int) -> Error:
     kind, _, index = pointer.removeprefix("/hooks/").partition("/")
     if number == errno.ETIMEDOUT:
-        why = f"hook ran past specified timeout of {operands[5] / 1000:.1f}s"
+        why = f"hook ran past specified timeout of {operands[5] / 1000:.1f}s ({operands[0]})"
     elif number == errno.ECHILD:
-        signalled = detail & 0x7F
-        why = f"signal {signalled}" if signalled else f"exit status {detail >> 8 & 0xFF}"
+        why = f"{_end(detail)} ({operands[0]})"
     else:
         why = f"exec {operands[0]}: {reason(number)}"
     return Error(f"error running {kind} hook #{index}: {why}")
+
+
+def _end(status: int) -> str:
+    """A wait status in words: wait(2)."""
+    number = status & 0x7F
+    if not number:
+        return f"exit status {status >> 8 & 0xFF}"
+    return f"signal: {(_signal.strsignal(number) or str(number)).lower()}"
 
 
 def label(pointer: str, config: Config) -> str:

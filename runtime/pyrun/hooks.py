@@ -3,7 +3,8 @@
 
 A hook is a program of the host's owner, run with our privileges. It gets its own process group,
 an environment and fds that are the config's alone, and cannot hold us longer than its timeout:
-its output goes to a memfd, so that we wait for the process and never for the end of a pipe.
+we wait for the process and never for the end of its output, of which only the last part is kept.
+Whatever it has started ends with it at a timeout, also what has left its group and its session.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import os
 import select
 import time
 
+from pyrun import descendants
 from pyrun.errors import Error, from_os, reason
 
 TYPE_CHECKING = False
@@ -26,6 +28,7 @@ else:
     import _signal
 
 TAIL = 1024  # bytes of a failed hook's output that the message quotes
+PIPE = 1 << 16  # bytes that a pipe holds
 LAST_FD = 2**31 - 1
 LONGEST_POLL = 60_000  # milliseconds
 
@@ -72,46 +75,88 @@ def _run(
         raise Error("must be greater than zero", f"{pointer}/timeout")
     if not hook["path"].startswith("/"):
         raise Error(f"{hook['path']!r} is not an absolute path", f"{pointer}/path")
-    stdin = output = -1
+    stdin, output = -1, Output()
     try:
-        stdin, output = _memfd("hook state"), _memfd("hook output")
+        stdin = os.memfd_create("hook state", os.MFD_CLOEXEC)
         left = memoryview(state)
         while left:
             left = left[os.write(stdin, left) :]
         os.lseek(stdin, 0, os.SEEK_SET)
         failure = _execute(hook, bundle, stdin, output, seconds)
         if failure:
-            raise Error(f"{name}: {failure}{_quote(output)}", pointer)
+            raise Error(f"{name}: {failure}{output.quote()}", pointer)
     except OSError as error:
         raise from_os(error, name, pointer) from None
     finally:
-        for fd in (stdin, output):
-            if fd >= 0:
-                os.close(fd)
+        output.close()
+        if stdin >= 0:
+            os.close(stdin)
 
 
-def _execute(hook: Config, bundle: str, stdin: int, output: int, seconds: float | None) -> str:
+class Output:
+    """What a hook prints: a pipe, and the end of what came through it."""
+
+    def __init__(self) -> None:
+        self.read_end, self.write_end = os.pipe()
+        os.set_blocking(self.read_end, False)
+        self.tail = b""
+
+    def take(self) -> bool:
+        """Read what is there now; False when there is nothing, or no more."""
+        try:
+            data = os.read(self.read_end, PIPE)
+        except BlockingIOError:
+            return False
+        self.tail = (self.tail + data)[-TAIL:]
+        return bool(data)
+
+    def quote(self) -> str:
+        """For the message."""
+        text = self.tail.decode("utf-8", "replace").strip()
+        return f", output: {text}" if text else ""
+
+    def close(self) -> None:
+        """A process that the hook has left may go on to print: nobody reads that."""
+        os.close(self.read_end)
+        self.close_write_end()
+
+    def close_write_end(self) -> None:
+        """Once the hook has it."""
+        if self.write_end >= 0:
+            os.close(self.write_end)
+        self.write_end = -1
+
+
+def _execute(hook: Config, bundle: str, stdin: int, output: Output, seconds: float | None) -> str:
     """Run one hook to its end, or to its timeout; what went wrong, "" for nothing."""
     deadline = None if seconds is None else time.monotonic() + seconds
     report, child_report = os.pipe()
-    pid, pidfd, reaped = _fork(hook, bundle, (stdin, output, child_report)), -1, False
+    descent = descendants.Adoption() if deadline is not None else None
+    pid, pidfd, reaped = _fork(hook, bundle, (stdin, output.write_end, child_report)), -1, False
     try:
         os.close(child_report)
+        output.close_write_end()
         pidfd = os.pidfd_open(pid)
-        # The report ends when execve closes it: until then the group need not exist.
-        if not (_readable(report, deadline) and _readable(pidfd, deadline)):
-            return f"hook ran past specified timeout of {float(seconds or 0)}s"
+        if not _ends(pidfd, output, deadline):
+            why = f"hook ran past specified timeout of {float(seconds or 0)}s"
+            return f"{why} ({hook['path']})"
         status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
         reaped = True
+        output.take()
+        # It can't block: exec closes it, and so does the end of a hook that did not come so far.
         return _explain(hook, bundle, status, os.read(report, 2))
     finally:
         # Not reaped: a timeout, or a signal that interrupts us. The pid is still the hook's, and
         # so is the number of the group, until we have waited for it.
         if not reaped:
             _kill(pid)
+            if descent:
+                descent.kill()
         os.close(report)
         if pidfd >= 0:
             os.close(pidfd)
+        if descent:
+            descent.end()
 
 
 def _kill(pid: int) -> None:
@@ -165,15 +210,19 @@ def _environment(hook: Config) -> dict[str, str]:
     return {name: value for name, equals, value in pairs if name and equals}
 
 
-def _readable(fd: int, deadline: float | None) -> bool:
-    """Wait until the fd is readable or at its end; False when the deadline comes first."""
+def _ends(pidfd: int, output: Output, deadline: float | None) -> bool:
+    """Wait until the hook has ended; False when the deadline comes first."""
     poll = select.poll()
-    poll.register(fd, select.POLLIN)
+    poll.register(pidfd, select.POLLIN)
+    poll.register(output.read_end, select.POLLIN)
     while True:
         left = LONGEST_POLL
         if deadline is not None:
             left = min(left, max(0, round((deadline - time.monotonic()) * 1000)))
-        if poll.poll(left):
+        ready = dict(poll.poll(left))
+        if output.read_end in ready and not output.take():
+            poll.unregister(output.read_end)
+        if pidfd in ready:
             return True
         if deadline is not None and time.monotonic() >= deadline:
             return False
@@ -185,15 +234,5 @@ def _explain(hook: Config, bundle: str, status: int, report: bytes) -> str:
         return f"{what}: {reason(report[1])}"
     if status < 0:
         words = _signal.strsignal(-status) or str(-status)
-        return f"signal: {words.lower()}"
-    return f"exit status {status}" if status else ""
-
-
-def _quote(output: int) -> str:
-    size = os.fstat(output).st_size
-    text = os.pread(output, TAIL, max(0, size - TAIL)).decode("utf-8", "replace").strip()
-    return f", output: {text}" if text else ""
-
-
-def _memfd(name: str) -> int:
-    return os.memfd_create(name, os.MFD_CLOEXEC)
+        return f"signal: {words.lower()} ({hook['path']})"
+    return f"exit status {status} ({hook['path']})" if status else ""

@@ -129,15 +129,15 @@ def spawn(title: str, flags: int, cgroup_fd: int, preserve_fds: int, privileged:
 
 
 def _no_spawn(number: int, flags: int) -> Error:
-    hint = ""
-    if number == errno.EPERM and flags:
-        hint = "new namespaces need privileges, or a user namespace of one's own"
-    elif number == errno.EINVAL and flags:
-        hint = "this kernel lacks one of the namespaces"
-    elif number == errno.ENOSPC:
-        hint = "see /proc/sys/user/max_*_namespaces"
-    elif number == errno.EACCES:
-        hint = "vm.memfd_noexec may forbid programs in memory (see /proc/sys/vm/memfd_noexec)"
+    from pyrun import kernel_lacks
+
+    hint = kernel_lacks.namespaces(flags, number)
+    if number == errno.EACCES:
+        hint = "vm.memfd_noexec may forbid programs in memory"
+    elif number == errno.EAGAIN:
+        hint = "pids.max of the cgroup, RLIMIT_NPROC or kernel.pid_max is reached"
+    elif number == errno.ENOSYS:
+        hint = kernel_lacks.system_call("clone3")
     return Error(f"clone3: {reason(number)}", "/linux/namespaces" if flags else "", hint)
 
 
@@ -197,9 +197,10 @@ def serve(
                 raise DiedError("the container's init died")
             return
         if kind == FAILED:
-            from pyrun import failure
+            from pyrun import evidence, failure
 
-            raise failure.explain(steps, config, first, number, detail)
+            seen = evidence.receive(child.socket)
+            raise failure.explain(steps, config, first, (number, detail, seen))
         if kind == CHILD:
             _become(child, first)
             answers[0](child, -1)
@@ -207,10 +208,22 @@ def serve(
         elif first == until:
             return
         else:
+            if number:  # no point but the listener's has one: a descriptor of the init's table
+                fd = _fetch(child, number)
             answer = answers[first](child, fd)
             _send(child, GO, [] if answer is None else [answer])
             if answer is not None:
                 os.close(answer)
+
+
+def _fetch(child: Child, number: int) -> int:
+    """pidfd_getfd(2). Raises Error."""
+    fd = lib.pyrun_pidfd_getfd(child.pidfd, number)
+    if fd < 0:
+        hint = "Yama may forbid it (see /proc/sys/kernel/yama/ptrace_scope)"
+        hint = hint if fd == -errno.EPERM else ""
+        raise Error(f"pidfd_getfd: {reason(-fd)}", "/linux/seccomp/listenerPath", hint)
+    return int(fd)
 
 
 def _become(child: Child, pid: int) -> None:

@@ -14,9 +14,8 @@ if TYPE_CHECKING:
     from pyrun.types import Config
 
 
-def state_document(container: Container, status: str, pid: int) -> bytes:
-    """The container's state as JSON (runtime.md, state); `pid` as the hook's namespace sees it, 0
-    for none."""
+def state(container: Container, status: str, pid: int) -> Config:
+    """The container's state (runtime.md); `pid` as the reader's namespace sees it, 0 for none."""
     intent = container.intent
     document = {
         "ociVersion": intent["ociVersion"],
@@ -28,7 +27,12 @@ def state_document(container: Container, status: str, pid: int) -> bytes:
         document["pid"] = pid
     if intent.get("annotations"):
         document["annotations"] = intent["annotations"]
-    return jsonscan.dumps(document).encode()
+    return document
+
+
+def state_document(container: Container, status: str, pid: int) -> bytes:
+    """The same as JSON."""
+    return jsonscan.dumps(state(container, status, pid)).encode()
 
 
 def run(container: Container, kind: str, wanted: list[Config], status: str, pid: int) -> None:

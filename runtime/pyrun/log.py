@@ -69,8 +69,13 @@ def error(text: str) -> None:
 
 def warning(text: str) -> None:
     """Records what the user should know though the verb goes on. Off by default."""
-    if _level >= LEVELS["warning"]:
+    if warns():
         _write("warning", text)
+
+
+def warns() -> bool:
+    """Whether warnings are written: ask before looking for any."""
+    return _level >= LEVELS["warning"]
 
 
 def debug(text: str) -> None:

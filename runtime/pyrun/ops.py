@@ -391,9 +391,10 @@ def find_executable(candidates: list[str]) -> Op:
 def run_hook(
     path: str, args: list[str], env: list[str], state: Slot, output: Slot, timeout: int
 ) -> Op:
-    """Run a program to its end: state on stdin, output to a file; timeout in ms, 0 is none.
+    """Run a program to its end: state on stdin; timeout in ms, 0 is none.
 
-    It has a process group of its own, killed whole on timeout.
+    If it fails, the last 1024 bytes of what it printed go to the file `output`. It has a process
+    group of its own, killed whole on timeout.
     """
     return ("run_hook", (path, args, env, state, output, timeout), 0)
 
@@ -401,6 +402,13 @@ def run_hook(
 def seccomp(flags: int, program: bytes) -> Op:
     """seccomp(2), SECCOMP_SET_MODE_FILTER."""
     return ("seccomp", (flags, program), 0)
+
+
+def seccomp_listen(flags: int, program: bytes, point: int) -> Op:
+    """As seccomp, with SECCOMP_FILTER_FLAG_NEW_LISTENER among `flags`; then a sync whose message
+    carries the listener's number. Under the filter from then on: only write(2), recvmsg(2) and
+    close(2) are used here."""
+    return ("seccomp_listen", (flags, program, point), 0)
 
 
 def close_others(first: int) -> Op:

@@ -10,7 +10,7 @@ from pyrun import host, log, seccomp, state
 from pyrun.cgroup.facts import facts as cgroup_facts
 from pyrun.cgroup.plan import below_mount
 from pyrun.cgroup.plan import plan as cgroup_plan
-from pyrun.compile import checks, namespaces, order, unsupported
+from pyrun.compile import capabilities, checks, namespaces, order, unsupported
 from pyrun.compile import seccomp as profiles
 from pyrun.compile.donations import namespace
 from pyrun.errors import ConfigError, Error
@@ -39,6 +39,9 @@ class Prepared:
 def prepare(opts: Options, fifo: bool) -> Prepared:
     """Load, check, gather and compile. Raises Error, or ConfigError with all problems at once."""
     config, facts = gather(opts, fifo)
+    if log.warns():
+        for pointer, text in capabilities.problems(config, facts):
+            log.warning(f"config.json {pointer}: {text}")
     return complete(opts, config, facts, os.path.join(state.root_path(opts), ".cache", "seccomp"))
 
 

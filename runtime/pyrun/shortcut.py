@@ -69,9 +69,9 @@ def _ordinary(container: Container) -> int:
     if not intent["hooks"].get("poststart") and not intent.get("notify"):
         found |= START
     # What another manager than cgroupfs has made is not removed by rmdir(2) alone.
-    # Nor is what the container wrote into a layer of its own.
-    manager = intent["cgroup"]["manager"]
-    if not (intent["hooks"].get("poststop") or manager == "systemd" or intent.get("layers")):
+    # Nor is what the container wrote into a layer of its own; and resctrl's groups are no cgroups.
+    by_python = intent["hooks"].get("poststop") or intent["cgroup"]["manager"] == "systemd"
+    if not (by_python or intent.get("layers") or "intel_rdt" in intent):
         found |= DELETE
     if intent["own_pids"]:
         found |= KILL

@@ -45,6 +45,7 @@ def start(container: Container) -> None:
             raise Error("cannot start a container that has stopped") from None
         raise from_os(error, f"open {container.path}/{EXEC_FIFO}") from None
     report = _wait(result)
+    report += _evidence(result) if report else b""
     os.close(result)
     # Not before: a fifo that is still there says that the byte was not taken.
     for name in (EXEC_FIFO, RESULT_FIFO):
@@ -77,6 +78,7 @@ def _pending(container: Container) -> bytes:
         return b""  # there is none, and who can't open it now will say so later
     try:
         report = os.read(fd, _REPORT.size)
+        report += _evidence(fd) if report else b""
     except BlockingIOError:
         return b""
     finally:
@@ -95,14 +97,22 @@ def _wait(result: int) -> bytes:
     return os.read(result, _REPORT.size)
 
 
+def _evidence(result: int) -> bytes:
+    """What follows a report."""
+    from pyrun import evidence
+
+    return evidence.receive(result)
+
+
 def _failed(container: Container, report: bytes) -> Error:
     from pyrun import failure
 
     rest = container.state["rest"]
-    _, index, number, detail = _REPORT.unpack(report)
+    _, index, number, detail = _REPORT.unpack(report[: _REPORT.size])
     pointer, name, operands = rest["ops"][index - rest["first"]]
     where = rest["program"] if name == "execve" else pointer.strip("/")
-    error = failure.sentence(pointer, where, (name, tuple(operands), 0), number, detail)
+    report_of = (number, detail, report[_REPORT.size :])
+    error = failure.sentence(pointer, where, (name, tuple(operands), 0), report_of)
     if name == "run_hook":
         error.message += hook_output(container)
         # runtime.md, lifecycle: a startContainer hook that fails ends the container for good

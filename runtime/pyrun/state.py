@@ -8,7 +8,7 @@
         state.json          pid and start time as soon as there is a process; phase
         exec.fifo           `start` writes one byte here; it has a reader while the init waits
         result.fifo         the init reports here why it could not become the user's program
-        hooks.log           what hooks in the container printed
+        hooks.log           what a hook in the container printed last, if it failed
         notify/             mounted in a container that tells when it is ready (notify.py)
         overlay/            of a root made of layers: what the container wrote (layers.py)
 

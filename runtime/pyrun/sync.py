@@ -14,6 +14,7 @@ READY = 8  # all is done but what `start` starts
 START = 9  # the runtime that created us also starts us (`run`)
 NET_DEVICES = 10  # we are in the network namespace: move devices of the host into it
 LAYERS = 11  # here is the overlay that is to be the root
+LISTENER = 12  # the filter is loaded: fetch its listener, which a seccomp agent waits for
 
 NAMES = {
     ID_MAPS: "the id maps",
@@ -27,4 +28,5 @@ NAMES = {
     START: "start",
     NET_DEVICES: "the network devices",
     LAYERS: "the root made of layers",
+    LISTENER: "the seccomp listener",
 }

@@ -47,13 +47,19 @@ def _reap(pid: int) -> None:
 
 
 def finish(container: Container) -> None:
-    """With no process left: cgroup, poststop hooks, folder, in this order. Raises Error."""
+    """With no process left: cgroup, resctrl groups, poststop hooks, folder, in this order. Raises
+    Error."""
     cgroup = container.intent.get("cgroup")
     # After a reboot a cgroup of that name is somebody else's.
     if cgroup and cgroup["paths"] and init.is_of_this_boot(container):
         from pyrun.cgroup import driver
 
         driver.destroy(cgroup)
+    rdt = container.intent.get("intel_rdt")
+    if rdt and init.is_of_this_boot(container):
+        from pyrun import intel_rdt
+
+        intel_rdt.remove(rdt, created=_was_created(container))
     poststop(container)
     container.remove()
 

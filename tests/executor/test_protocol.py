@@ -14,12 +14,15 @@ from executor import plans
 from executor.stage import END, FLAGS, encoded, end, run, spawned
 from needs import needs
 from pyrun import launch, ops, sync
+from pyrun.compile import seccomp
+from pyrun.errors import Error
 from pyrun.linux import CLONE_NEWPID, O_PATH
 from pyrun.types import Op
 
 pytestmark = needs("userns")
 
 A = 13
+ALLOW = struct.pack("=HBBI", 0x06, 0, 0, seccomp.ALLOW)
 POINTS: dict[str, list[Op]] = {
     "sync": [ops.sync(sync.READY)],
     "sync_receive": [ops.sync_receive(sync.CREATE_STATE, A)],
@@ -128,6 +131,31 @@ def test_donated_descriptors_arrive_in_order() -> None:
     finally:
         for fd in fds:
             os.close(fd)
+
+
+@pytest.mark.parametrize("answered", [True, False])
+def test_a_listener_is_told_by_its_number(answered: bool) -> None:
+    listed = [ops.seccomp_listen(seccomp.NEW_LISTENER, ALLOW, sync.LISTENER), ops.sync(sync.READY)]
+    with spawned() as child:
+        launch.send_plan(child, steps(listed), [])
+        kind, point, number, _, fd = launch._receive(child)
+        assert (kind, point, fd) == (launch.SYNC, sync.LISTENER, -1)
+        fetched = launch._fetch(child, number)
+        assert os.readlink(f"/proc/self/fd/{fetched}") == "anon_inode:seccomp notify"
+        os.close(fetched)
+        if answered:
+            launch.go(child)
+            assert launch._receive(child)[:2] == (launch.SYNC, sync.READY)
+            with pytest.raises(Error, match="pidfd_getfd: bad file descriptor"):
+                launch._fetch(child, number)  # closed: it holds none itself
+        os.close(child.socket)
+        child.socket = -1
+        assert end(child) == END << 8
+
+
+def test_a_filter_that_the_kernel_refuses_has_no_listener() -> None:
+    found = run([ops.seccomp_listen(seccomp.NEW_LISTENER, b"", sync.LISTENER)])
+    assert found.failed == (0, errno.EINVAL, 0)
 
 
 def test_sync_points_carry_descriptors_both_ways() -> None:

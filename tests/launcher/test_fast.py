@@ -242,6 +242,13 @@ def test_hooks_are_python_s(place: Place, kind: str) -> None:
     assert place.code("start", "box") == PYTHON
 
 
+def test_resctrl_groups_are_python_s(place: Place) -> None:
+    place.record(intel_rdt={"made": []})
+    place.end()
+    assert place.code("delete", "box") == PYTHON
+    assert place.code("state", "box") == 0
+
+
 def test_kill(place: Place) -> None:
     place.record(own_pids=False)
     assert place.code("kill", "box", "KILL") == PYTHON

@@ -12,6 +12,7 @@ import pytest
 
 from life.bundles import CAPABILITIES, Bundle
 from life.runtimes import Container, Runtime
+from pyrun.linux import RLIMITS
 
 with_peers = pytest.mark.with_peers
 differs = pytest.mark.differs
@@ -73,6 +74,28 @@ def test_capabilities_absent(container: Container, bundle: Bundle) -> None:
     """Without the field a container has none: never the caller's."""
     del bundle.process["capabilities"]
     assert set(sets(container.ask("caps")[0]).values()) == {0}
+
+
+@pytest.mark.with_peers
+@differs(runc="1.1 fails: operation not permitted", crun="1.8 fails: operation not permitted")
+def test_capabilities_that_the_caller_lacks(container: Container, bundle: Bundle) -> None:
+    """A runtime in a container of its own gives what it has (config.md: SHOULD NOT fail)."""
+    for kind in ("bounding", "effective", "permitted", "inheritable", "ambient"):
+        bundle.process["capabilities"][kind] = ["CAP_KILL", "CAP_SYS_TIME", "CAP_CHOWN"]
+    without = ["setpriv", "--bounding-set=-sys_time", "--inh-caps=-sys_time"]
+    answer = container.run("caps", prefix=without).answers()[0]
+    assert set(sets(answer).values()) == {KILL | CHOWN}
+
+
+@pyrun_only("the text")
+def test_capabilities_that_are_not_granted_are_logged(container: Container, bundle: Bundle) -> None:
+    bundle.process["capabilities"]["effective"] += ["CAP_NOBODY_KNOWS", "CAP_SYS_TIME"]
+    log = bundle.path / "log"
+    container.created("caps", options=["--log", str(log), "--log-level", "warning"])
+    assert "/process/capabilities/effective: not granted: CAP_NOBODY_KNOWS" in log.read_text()
+    assert container.start().code == 0
+    container.wait()
+    assert sets(container.answers()[0])["effective"] == KILL | NET_BIND | AUDIT_WRITE
 
 
 def test_capabilities_without_no_new_privileges(container: Container, bundle: Bundle) -> None:
@@ -178,6 +201,15 @@ def test_path_of_the_container_finds_the_program(container: Container, bundle: B
 
 
 @with_peers
+def test_a_relative_program_is_found_from_the_cwd(container: Container, bundle: Bundle) -> None:
+    (bundle.rootfs / "opt").mkdir()
+    os.link(bundle.rootfs / "payload", bundle.rootfs / "opt/tool")
+    bundle.process["cwd"] = "/opt"
+    bundle.process["args"] = ["./tool", "print", "found"]
+    assert container.run().answers() == ["found"]
+
+
+@with_peers
 def test_rlimits(container: Container, bundle: Bundle) -> None:
     bundle.process["rlimits"] = [
         {"type": "RLIMIT_NOFILE", "soft": 100, "hard": 200},
@@ -190,6 +222,27 @@ def test_rlimits(container: Container, bundle: Bundle) -> None:
     assert answers == ["100 200", "0 -1", "60 61", f"{1 << 30} {2 << 30}"]
 
 
+@with_peers
+@pytest.mark.parametrize("kind", sorted(RLIMITS))
+def test_each_rlimit(container: Container, bundle: Bundle, kind: str) -> None:
+    """No more than the caller has: to raise a limit takes CAP_SYS_RESOURCE."""
+    most = resource.getrlimit(RLIMITS[kind])[1]
+    hard = 1 << 29 if most == resource.RLIM_INFINITY else most
+    soft = hard // 2
+    bundle.process["rlimits"] = [{"type": kind, "soft": soft, "hard": hard}]
+    assert container.ask(f"rlimit {RLIMITS[kind]}")[0] == f"{soft} {hard}"
+
+
+@pyrun_only("the text")
+def test_rlimit_above_the_callers(container: Container, bundle: Bundle) -> None:
+    bundle.process["rlimits"] = [{"type": "RLIMIT_CORE", "soft": 1, "hard": 1 << 40}]
+    without = ["setpriv", "--bounding-set=-sys_resource", "--inh-caps=-sys_resource"]
+    result = container.run("print x", prefix=["prlimit", "--core=1:2", *without])
+    assert (result.code, result.out) == (1, "")
+    assert "process.rlimits[0] (RLIMIT_CORE): setrlimit: operation not permitted" in result.err
+    assert "CAP_SYS_RESOURCE" in result.err
+
+
 def test_no_new_privileges(container: Container, bundle: Bundle) -> None:
     assert container.ask("nnp")[0] == "1"
     bundle.process["noNewPrivileges"] = False
@@ -199,6 +252,16 @@ def test_no_new_privileges(container: Container, bundle: Bundle) -> None:
 def test_oom_score(container: Container, bundle: Bundle) -> None:
     bundle.process["oomScoreAdj"] = 321
     assert container.ask("cat /proc/self/oom_score_adj")[0] == "321"
+
+
+@pyrun_only("the text")
+def test_oom_score_that_the_caller_may_not_lower(container: Container, bundle: Bundle) -> None:
+    bundle.process["oomScoreAdj"] = -500
+    without = ["setpriv", "--bounding-set=-sys_resource", "--inh-caps=-sys_resource"]
+    result = container.run("print x", prefix=without)
+    assert (result.code, result.out) == (1, "")
+    assert "/process/oomScoreAdj: " in result.err
+    assert "permission denied" in result.err
 
 
 def test_oom_score_is_the_callers(container: Container) -> None:

@@ -215,7 +215,7 @@ REFUSED: list[tuple[dict[str, object], str, str]] = [
     (
         isolated(seccomp=rule("SCMP_ACT_NOTIFY")),
         "/linux/seccomp/syscalls/0/action",
-        "needs seccomp.listenerPath",
+        "seccomp listenerPath is not set",
     ),
     (
         isolated(seccomp={**ERRNO, "listenerMetadata": "x"}),

@@ -36,7 +36,7 @@ SENTENCES: list[tuple[str, Op, int, int, str]] = [
         FIND,
         errno.ENOENT,
         0,
-        'exec: "web": executable file not found in $PATH',
+        'exec: "web": executable file not found in $PATH: searched /bin:/usr/bin',
     ),
     ("/process/args/0", FIND, errno.EACCES, 0, 'exec: "web": permission denied'),
     (
@@ -115,9 +115,9 @@ SENTENCES: list[tuple[str, Op, int, int, str]] = [
 ]
 HOOK = ops.run_hook("/h", ["/h"], [], 1, 2, 1500)
 HOOKS = [
-    (errno.ECHILD, 3 << 8, "exit status 3"),
-    (errno.ECHILD, 9, "signal 9"),
-    (errno.ETIMEDOUT, 9, "hook ran past specified timeout of 1.5s"),
+    (errno.ECHILD, 3 << 8, "exit status 3 (/h)"),
+    (errno.ECHILD, 9, "signal: killed (/h)"),
+    (errno.ETIMEDOUT, 9, "hook ran past specified timeout of 1.5s (/h)"),
     (errno.ENOENT, 127 << 8, "exec /h: no such file or directory"),
     (errno.EACCES, 127 << 8, "exec /h: permission denied"),
 ]
@@ -126,13 +126,13 @@ HOOKS = [
 @pytest.mark.parametrize(("pointer", "op", "number", "detail", "text"), SENTENCES)
 def test_sentences(pointer: str, op: Op, number: int, detail: int, text: str) -> None:
     steps = [("", ops.umask(0)), (pointer, op)]
-    assert str(failure.explain(steps, CONFIG, 1, number, detail)) == text
+    assert str(failure.explain(steps, CONFIG, 1, (number, detail, b""))) == text
 
 
 @pytest.mark.parametrize(("number", "detail", "text"), HOOKS)
 def test_hooks(number: int, detail: int, text: str) -> None:
     steps = [("/hooks/createContainer/0", HOOK)]
-    found = str(failure.explain(steps, CONFIG, 0, number, detail))
+    found = str(failure.explain(steps, CONFIG, 0, (number, detail, b"")))
     assert found == f"error running createContainer hook #0: {text}"
 
 
@@ -140,13 +140,13 @@ def test_hooks(number: int, detail: int, text: str) -> None:
 def test_a_program_by_its_path(name: str) -> None:
     config = {**CONFIG, "process": {"args": [name]}}
     steps = [("/process/args/0", ops.find_executable([name]))]
-    found = str(failure.explain(steps, config, 0, errno.ENOENT, 0))
+    found = str(failure.explain(steps, config, 0, (errno.ENOENT, 0, b"")))
     assert found == f'exec: "{name}": stat {name}: no such file or directory'
 
 
 @pytest.mark.parametrize("index", [-1, 1, 2**31 - 1])
 def test_a_refused_plan(index: int) -> None:
-    found = str(failure.explain([("", ops.umask(0))], CONFIG, index, errno.EINVAL, 0))
+    found = str(failure.explain([("", ops.umask(0))], CONFIG, index, (errno.EINVAL, 0, b"")))
     assert found == "the executor refused the plan: invalid argument: reinstall pyrun"
 
 
@@ -174,5 +174,5 @@ def test_every_hint_is_about_an_operation() -> None:
 def test_every_errno_gives_one_line() -> None:
     op = ops.sethostname("a\nb")
     for number in errno.errorcode:
-        text = str(failure.explain([("/hostname", op)], {"hostname": "a\nb"}, 0, number, 0))
+        text = str(failure.explain([("/hostname", op)], {"hostname": "a\nb"}, 0, (number, 0, b"")))
         assert "\n" not in text

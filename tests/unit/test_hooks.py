@@ -4,7 +4,9 @@
 from __future__ import annotations
 
 import os
+import resource
 import signal
+import subprocess
 import time
 from pathlib import Path
 from typing import Any
@@ -48,7 +50,7 @@ def test_the_first_failure_ends_the_list(tmp_path: Path) -> None:
     with pytest.raises(Error) as caught:
         hooks.run([sh("exit 0"), sh("exit 3"), sh("echo > late")], "prestart", STATE, str(tmp_path))
     assert caught.value.pointer == "/hooks/prestart/1"
-    assert caught.value.message == "error running prestart hook #1: exit status 3"
+    assert caught.value.message == "error running prestart hook #1: exit status 3 (/bin/sh)"
     assert not (tmp_path / "late").exists()
 
 
@@ -131,11 +133,42 @@ def test_a_timeout_ends_the_whole_group(tmp_path: Path, seconds: float) -> None:
     begun = time.monotonic()
     error = failure(sh(script, timeout=seconds), tmp_path)
     assert seconds <= time.monotonic() - begun < seconds + 2
-    text = f"hook ran past specified timeout of {float(seconds)}s, output: started"
+    text = f"hook ran past specified timeout of {float(seconds)}s (/bin/sh), output: started"
     assert error.message == f"error running createRuntime hook #0: {text}"
     pids = (tmp_path / "pids").read_text().split()
     assert len(pids) == 2
     assert all(gone(int(pid)) for pid in pids)
+
+
+def test_a_timeout_ends_who_has_left_the_group(tmp_path: Path) -> None:
+    """A daemon has a session of its own, and a parent that has ended; and what it starts later."""
+    daemon = "while :; do sleep 60 & echo $! >> pids; wait; done"
+    script = f"(setsid sh -c 'echo $$ >> pids; {daemon}' &); sleep 60"
+    failure(sh(script, timeout=0.5), tmp_path)
+    pids = (tmp_path / "pids").read_text().split()
+    assert len(pids) == 2
+    assert not any(Path(f"/proc/{pid}").exists() for pid in pids)
+
+
+def test_a_timeout_spares_others(tmp_path: Path) -> None:
+    """Our other children, and what an earlier hook has left to go on."""
+    with subprocess.Popen(["sleep", "60"]) as other:
+        hooks.run([sh("sleep 60 & echo $! > pid", timeout=9)], "prestart", STATE, str(tmp_path))
+        failure(sh("sleep 60", timeout=0.2), tmp_path)
+        pid = int((tmp_path / "pid").read_text())
+        os.kill(pid, 0)
+        assert Path(f"/proc/{pid}/comm").read_text() == "sleep\n"
+        assert other.poll() is None
+        other.kill()
+    os.kill(pid, signal.SIGKILL)
+    os.waitpid(pid, 0)  # it had become ours
+
+
+def test_no_output_is_too_much(tmp_path: Path) -> None:
+    """Only the end of it is kept, and the hook never waits for a reader."""
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    hooks.run([sh("head -c 300000000 /dev/zero")], "prestart", STATE, str(tmp_path))
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 20_000  # KiB
 
 
 def test_a_grandchild_that_holds_stdout_does_not_hold_us(tmp_path: Path) -> None:
@@ -169,9 +202,9 @@ def test_an_interrupted_wait_ends_the_hook(tmp_path: Path) -> None:
 def test_failure_texts(tmp_path: Path) -> None:
     name = "error running createRuntime hook #0"
     said = failure(sh("echo out; echo err >&2; exit 7"), tmp_path)
-    assert said.message == f"{name}: exit status 7, output: out\nerr"
+    assert said.message == f"{name}: exit status 7 (/bin/sh), output: out\nerr"
     assert str(said).startswith(f"config.json /hooks/createRuntime/0: {name}: exit status 7")
-    assert failure(sh("kill -9 $$"), tmp_path).message == f"{name}: signal: killed"
+    assert failure(sh("kill -9 $$"), tmp_path).message == f"{name}: signal: killed (/bin/sh)"
     missing = failure({"path": "/no/such/hook"}, tmp_path)
     assert missing.message == f"{name}: exec /no/such/hook: no such file or directory"
     refused = failure({"path": str(tmp_path)}, tmp_path)

@@ -145,7 +145,7 @@ def test_failures_have_hints(
 ) -> None:
     known = facts(bundle, "a", **flags)
     steps = [(pointer, op) for pointer, op in make(known) if op[0] == operation]
-    error = failure.explain(steps, {"root": {"path": "rootfs"}}, 0, number, 0)
+    error = failure.explain(steps, {"root": {"path": "rootfs"}}, 0, (number, 0, b""))
     where = "root.path (rootfs)" if flags else f"annotations.{KEY}"
     assert error.message.startswith(f"{where}: {operation}: ")
     assert hint in error.hint

@@ -55,7 +55,7 @@ def _mounts(mountinfo: str) -> dict[str, list[str]]:
         if not dash:
             continue
         fields = head.split(" ")
-        place = [_unescape(fields[4]), _unescape(fields[3])]
+        place = [unescape(fields[4]), unescape(fields[3])]
         kind = tail.split(" ")
         if kind[0] == "2":
             names = [""]
@@ -82,8 +82,8 @@ def _own(text: str) -> dict[str, str]:
     return own
 
 
-def _unescape(field: str) -> str:
-    # mountinfo writes space, tab, newline and backslash as three octal digits.
+def unescape(field: str) -> str:
+    """A path of mountinfo, which has space, tab, newline and backslash as three octal digits."""
     if "\\" not in field:
         return field
     for code, char in (("\\040", " "), ("\\011", "\t"), ("\\012", "\n"), ("\\134", "\\")):

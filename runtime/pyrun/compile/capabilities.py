@@ -1,19 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
-"""process.capabilities: the five sets, each exactly as the config lists it (R11)."""
+"""process.capabilities: the five sets, each with what the config lists and nothing else (R11)."""
 
 from __future__ import annotations
 
 from pyrun import ops
 from pyrun.compile.donations import namespace
-from pyrun.errors import Error
 from pyrun.linux import CAP_SYS_ADMIN, CAPABILITIES
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from pyrun.types import Config, Facts, Steps
+    from pyrun.types import Config, Facts, Problem, Steps
 
 POINTER = "/process/capabilities"
 _BITS = {name: 1 << number for number, name in enumerate(CAPABILITIES)}
+_EVERY = (1 << len(CAPABILITIES)) - 1
 
 
 def bits(config: Config, kind: str) -> int:
@@ -24,24 +24,39 @@ def bits(config: Config, kind: str) -> int:
     return total
 
 
-def check(config: Config, facts: Facts) -> None:
-    """Refuse what capset(2) would: more than the runtime itself has. Raises Error."""
-    if namespace(config, "user"):
-        return  # where the process starts with all of them
-    for kind in ("permitted", "effective", "inheritable"):
-        missing = bits(config, kind) & ~facts["capabilities"]
-        if missing:
-            names = " ".join(name for name, bit in _BITS.items() if bit & missing)
-            raise Error(
-                f"unable to apply capabilities: operation not permitted: {names}",
-                f"{POINTER}/{kind}",
-                "the caller of pyrun does not hold them itself",
-            )
+def granted(config: Config, facts: Facts) -> dict[str, int]:
+    """What of each set the kernel would let us have: config.md asks not to fail for the rest.
+
+    Nothing is permitted that we have not ourselves, effective that is not permitted, inheritable
+    that is not bounding (capset(2)), or ambient that is not both permitted and inheritable.
+    """
+    # in a user namespace the process starts with all of them
+    held = _EVERY if namespace(config, "user") else facts["capabilities"]
+    bounding, permitted = bits(config, "bounding") & held, bits(config, "permitted") & held
+    inheritable = bits(config, "inheritable") & bounding
+    return {
+        "bounding": bounding,
+        "permitted": permitted,
+        "effective": bits(config, "effective") & permitted,
+        "inheritable": inheritable,
+        "ambient": bits(config, "ambient") & permitted & inheritable,
+    }
+
+
+def problems(config: Config, facts: Facts) -> list[Problem]:
+    """(pointer, message) of each set that is not granted whole: to be logged as a warning."""
+    found = []
+    for kind, given in granted(config, facts).items():
+        wanted = ((config.get("process") or {}).get("capabilities") or {}).get(kind) or []
+        lost = [name for name in wanted if not _BITS.get(name, 0) & given]
+        if lost:
+            found.append((f"{POINTER}/{kind}", f"not granted: {' '.join(lost)}"))
+    return found
 
 
 def limit(config: Config, facts: Facts) -> Steps:
     """While we still have CAP_SETPCAP."""
-    yield f"{POINTER}/bounding", ops.drop_bounding(bits(config, "bounding"))
+    yield f"{POINTER}/bounding", ops.drop_bounding(granted(config, facts)["bounding"])
 
 
 def apply(config: Config, facts: Facts) -> Steps:
@@ -49,22 +64,19 @@ def apply(config: Config, facts: Facts) -> Steps:
 
     Loading a filter without no_new_privs takes CAP_SYS_ADMIN: it is kept till then.
     """
-    check(config, facts)
     extra = CAP_SYS_ADMIN if loads_with_privilege(config, facts) else 0
-    effective, permitted = bits(config, "effective"), bits(config, "permitted")
-    inheritable = bits(config, "inheritable")
-    yield POINTER, ops.capset(effective | extra, permitted | extra, inheritable)
-    # The kernel raises only what is permitted and inheritable; the default bundle of every runtime
-    # asks for more, and means nothing by it.
-    ambient = bits(config, "ambient") & permitted & inheritable
-    yield f"{POINTER}/ambient", ops.set_ambient(ambient)
+    sets = granted(config, facts)
+    effective, permitted = sets["effective"] | extra, sets["permitted"] | extra
+    yield POINTER, ops.capset(effective, permitted, sets["inheritable"])
+    yield f"{POINTER}/ambient", ops.set_ambient(sets["ambient"])
 
 
 def settle(config: Config, facts: Facts) -> Steps:
     """Give up what the filter needed."""
     if loads_with_privilege(config, facts):
-        sets = [bits(config, kind) for kind in ("effective", "permitted", "inheritable")]
-        yield POINTER, ops.capset(*sets)
+        sets = granted(config, facts)
+        op = ops.capset(sets["effective"], sets["permitted"], sets["inheritable"])
+        yield POINTER, op
 
 
 def loads_with_privilege(config: Config, facts: Facts) -> bool:

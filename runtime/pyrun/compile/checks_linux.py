@@ -120,7 +120,7 @@ def seccomp(config: Config) -> Iterator[Problem]:
     if not profile.get("listenerPath"):
         notify = next((pointer for pointer, action, _ in rules if action == "SCMP_ACT_NOTIFY"), "")
         if notify:
-            yield notify, "SCMP_ACT_NOTIFY needs seccomp.listenerPath"
+            yield notify, "seccomp listenerPath is not set, and SCMP_ACT_NOTIFY needs it"
         if profile.get("listenerMetadata"):
             yield f"{at}/listenerMetadata", "needs seccomp.listenerPath"
 

@@ -8,6 +8,8 @@ import errno
 from pyrun import ops, sync
 from pyrun.compile import capabilities
 from pyrun.compile.donations import slot_of
+from pyrun.compile.seccomp import NEW_LISTENER
+from pyrun.compile.seccomp import ROOT as SECCOMP
 from pyrun.compile.slots import CWD
 from pyrun.errors import Error
 from pyrun.linux import PR_SET_KEEPCAPS, PR_SET_NO_NEW_PRIVS, PR_SET_PDEATHSIG
@@ -18,6 +20,9 @@ if TYPE_CHECKING:
 
 DEFAULT_UMASK = 0o022
 PERSONALITIES = {"LINUX": 0, "LINUX32": 8}  # sys/personality.h: PER_*
+
+# What the init calls when a filter with a listener is in force (docs/decisions/0007).
+TAKEN = "write, recvmsg, read, close, close_range, execve, and capset without noNewPrivileges"
 
 
 def open_cwd(config: Config, facts: Facts) -> Steps:
@@ -154,12 +159,23 @@ def find(config: Config, facts: Facts) -> Steps:
 def ready(config: Config, facts: Facts) -> Steps:
     """From here the container does without whoever created it."""
     yield "", ops.prctl(PR_SET_PDEATHSIG, 0)
+    if has_listener(facts):
+        # Now, while there is a runtime that can hand the listener to the agent.
+        # docs/decisions/0007 tells what a profile has to allow for that.
+        program = facts["seccomp"]
+        yield SECCOMP, ops.seccomp_listen(facts["seccomp_flags"], program, sync.LISTENER)
+        yield from capabilities.settle(config, facts)
     yield "", ops.sync(sync.READY)
     if facts["fifo"]:
         yield "", ops.report_to(slot_of(facts, "result"))
         yield "", ops.wait_start(slot_of(facts, "fifo"))
     else:
         yield "", ops.sync(sync.START)
+
+
+def has_listener(facts: Facts) -> bool:
+    """Whether the profile hands system calls to an agent (SCMP_ACT_NOTIFY)."""
+    return bool(facts["seccomp_flags"] & NEW_LISTENER)
 
 
 def close(config: Config, facts: Facts) -> Steps:
@@ -170,7 +186,7 @@ def close(config: Config, facts: Facts) -> Steps:
 def execute(config: Config, facts: Facts) -> Steps:
     """Nothing but execve(2) follows the filter, so the profile needs to allow nothing for us:
     except capset(2) without noNewPrivileges, to give up what loading the filter took."""
-    if facts["seccomp"]:
-        yield "/linux/seccomp", ops.seccomp(facts["seccomp_flags"], facts["seccomp"])
-    yield from capabilities.settle(config, facts)
+    if facts["seccomp"] and not has_listener(facts):
+        yield SECCOMP, ops.seccomp(facts["seccomp_flags"], facts["seccomp"])
+        yield from capabilities.settle(config, facts)
     yield "/process/args", ops.execve(config["process"]["args"], environment(config, facts))

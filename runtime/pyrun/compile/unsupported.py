@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from pyrun.types import Config, Problem
 
 PROCESS: tuple[str, ...] = ()
-LINUX = ("intelRdt",)
+LINUX: tuple[str, ...] = ()
 MOUNT = ("uidMappings", "gidMappings")
 
 

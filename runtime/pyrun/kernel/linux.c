@@ -176,6 +176,12 @@ static int pyrun_mount_setattr(int fd, unsigned flags, uint64_t set, uint64_t cl
     return result < 0 ? -errno : 0;
 }
 
+static int pyrun_pidfd_getfd(int pidfd, int number)
+{
+    long fd = syscall(SYS_pidfd_getfd, pidfd, number, 0);
+    return fd < 0 ? -errno : (int)fd;
+}
+
 static int pyrun_prctl(int option, uint64_t value)
 {
     int result = prctl(option, value, 0, 0, 0);

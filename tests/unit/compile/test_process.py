@@ -156,6 +156,19 @@ def test_without_no_new_privileges_the_filter_needs_a_capability_till_then() -> 
     assert told(rules.execute, config, **unusual) == [FILTER, given_up, EXECVE]
 
 
+def test_a_filter_with_a_listener_comes_while_there_is_a_runtime() -> None:
+    """docs/decisions/0007: before `ready`, and the capability that it took is given up at once."""
+    unusual = {"seccomp": bytes(16), "seccomp_flags": 8, "fifo": False}
+    config = process(args=["sh"], env=["HOME=/"], noNewPrivileges=True)
+    listen = "linux.seccomp: seccomp_listen(SECCOMP_FILTER_FLAG_NEW_LISTENER, 2 instructions, "
+    listen += "the seccomp listener)"
+    assert told(rules.ready, config, **unusual)[1:] == [listen, "-: sync(ready)", "-: sync(start)"]
+    assert told(rules.execute, config, **unusual) == ['process.args: execve(["sh"], ["HOME=/"])']
+    config["process"]["noNewPrivileges"] = False
+    after = told(rules.ready, config, **unusual)[2]
+    assert after == "process.capabilities: capset(0, 0, 0)"
+
+
 def sets(**kinds: str) -> Config:
     return process(capabilities={kind: words.split() for kind, words in kinds.items()})
 
@@ -164,15 +177,32 @@ CAPABILITIES: list[tuple[Config, str, str, str]] = [
     (process(), "0", "0, 0, 0", "0"),
     (sets(bounding="CAP_KILL"), "CAP_KILL", "0, 0, 0", "0"),
     (
-        sets(effective="CAP_KILL", permitted="CAP_KILL CAP_CHOWN", inheritable="CAP_CHOWN"),
-        "0",
+        sets(
+            bounding="CAP_CHOWN",
+            effective="CAP_KILL",
+            permitted="CAP_KILL CAP_CHOWN",
+            inheritable="CAP_CHOWN",
+        ),
+        "CAP_CHOWN",
         "CAP_KILL, CAP_CHOWN|CAP_KILL, CAP_CHOWN",
+        "0",
+    ),
+    # What is effective must be permitted, what is inheritable must be bounding: capset(2).
+    (
+        sets(effective="CAP_KILL CAP_CHOWN", permitted="CAP_CHOWN", inheritable="CAP_CHOWN"),
+        "0",
+        "CAP_CHOWN, CAP_CHOWN, 0",
         "0",
     ),
     # Only what is permitted and inheritable can be ambient.
     (
-        sets(ambient="CAP_KILL CAP_CHOWN", permitted="CAP_KILL CAP_CHOWN", inheritable="CAP_CHOWN"),
-        "0",
+        sets(
+            bounding="CAP_CHOWN CAP_KILL",
+            ambient="CAP_KILL CAP_CHOWN",
+            permitted="CAP_KILL CAP_CHOWN",
+            inheritable="CAP_CHOWN",
+        ),
+        "CAP_CHOWN|CAP_KILL",
         "0, CAP_CHOWN|CAP_KILL, CAP_CHOWN",
         "CAP_CHOWN",
     ),
@@ -191,11 +221,21 @@ def test_capabilities(config: Config, bounding: str, applied: str, ambient: str)
     ]
 
 
-@pytest.mark.parametrize("kind", ["permitted", "effective", "inheritable"])
-def test_more_than_the_caller_has_is_refused(kind: str) -> None:
-    config: dict[str, Any] = sets(**{kind: "CAP_KILL CAP_CHOWN"})
-    with pytest.raises(Error, match="operation not permitted: CAP_KILL:") as caught:
-        told(capabilities.apply, config, capabilities=1)
-    assert caught.value.pointer == f"/process/capabilities/{kind}"
-    inside = {**config, "linux": spaces("user")["linux"]}
-    told(capabilities.apply, inside, capabilities=1)  # there it has all of them
+def test_more_than_the_caller_has_is_left_out_and_told() -> None:
+    """As config.md asks: a warning, no failure."""
+    every = dict.fromkeys(("bounding", "effective", "permitted"), "CAP_KILL CAP_CHOWN CAP_NONE")
+    config: dict[str, Any] = sets(**every)
+    assert told(capabilities.limit, config, capabilities=1) == [
+        "process.capabilities.bounding: drop_bounding(CAP_CHOWN)"
+    ]
+    applied = told(capabilities.apply, config, capabilities=1)
+    assert applied[0] == "process.capabilities: capset(CAP_CHOWN, CAP_CHOWN, 0)"
+    assert capabilities.problems(config, with_facts(config, capabilities=1)) == [
+        (f"/process/capabilities/{kind}", "not granted: CAP_KILL CAP_NONE")
+        for kind in ("bounding", "permitted", "effective")
+    ]
+    inside = {**config, "linux": spaces("user")["linux"]}  # there it has all of them
+    applied = told(capabilities.apply, inside, capabilities=1)
+    assert applied[0] == "process.capabilities: capset(CAP_CHOWN|CAP_KILL, CAP_CHOWN|CAP_KILL, 0)"
+    for _, text in capabilities.problems(inside, with_facts(inside, capabilities=1)):
+        assert text == "not granted: CAP_NONE"
