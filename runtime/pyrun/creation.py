@@ -50,7 +50,6 @@ class Creation:
         try:
             self._write_intent()
             self._make_cgroup()
-            self._make_rdt_groups()
             self._make_layers()
             child = self._spawn()
             launch.serve(child, self._answers(), sync.READY, self.prepared.steps, self.config)
@@ -79,7 +78,7 @@ class Creation:
         root = intel_rdt.host_mount_point()
         return {"intel_rdt": intel_rdt.plan(rdt, self.container.id, root)}
 
-    def _make_rdt_groups(self) -> None:
+    def _enter_rdt_groups(self, child: Child) -> None:
         record = self.container.intent.get("intel_rdt")
         if record is None:
             return
@@ -89,13 +88,7 @@ class Creation:
             intel_rdt.create(record, self.config["linux"]["intelRdt"])
         finally:
             self.container.write_intent()  # a directory may have turned out not to be ours
-
-    def _join_rdt_groups(self, child: Child) -> None:
-        record = self.container.intent.get("intel_rdt")
-        if record is not None:
-            from pyrun import intel_rdt
-
-            intel_rdt.join(record, child.pid)
+        intel_rdt.join(record, child.pid)
 
     def _make_layers(self) -> None:
         if self.facts["layers"]:
@@ -321,7 +314,7 @@ class Creation:
     def _ready(self, child: Child) -> None:
         """All that a caller of `create` may rely on when it returns 0, then the word to go on."""
         self._limit(child)
-        self._join_rdt_groups(child)
+        self._enter_rdt_groups(child)
         record = self.container.state
         record["phase"] = init.CREATED
         record["hooks_begun"] = True

@@ -22,6 +22,7 @@ int pyrun_pidfd_getfd(int pidfd, int number);
 int pyrun_prctl(int option, uint64_t value);
 int pyrun_unshare(int flags);
 int pyrun_setns(int fd, int kind);
+int pyrun_seccomp_takes(unsigned flags);
 int pyrun_prlimit(int pid, int resource, uint64_t soft, uint64_t hard);
 """)
 
