@@ -84,11 +84,6 @@ def debug(text: str) -> None:
         _write("debug", text)
 
 
-def warns() -> bool:
-    """Whether warnings are recorded: ask before looking for reasons to warn."""
-    return _level >= LEVELS["warning"]
-
-
 def debugging() -> bool:
     """Whether debug records are written: ask before making an expensive one."""
     return _level >= LEVELS["debug"]

@@ -40,7 +40,10 @@ def prepare(opts: Options, fifo: bool) -> Prepared:
     """Load, check, gather and compile. Raises Error, or ConfigError with all problems at once."""
     config, facts = gather(opts, fifo)
     if log.warns():
-        for pointer, text in capabilities.problems(config, facts):
+        from pyrun.cgroup.resources import left_out
+
+        found = capabilities.problems(config, facts)
+        for pointer, text in found + left_out((config.get("linux") or {}).get("resources") or {}):
             log.warning(f"config.json {pointer}: {text}")
     return complete(opts, config, facts, os.path.join(state.root_path(opts), ".cache", "seccomp"))
 
@@ -51,11 +54,6 @@ def gather(opts: Options, fifo: bool) -> tuple[Config, Facts]:
     bundle = os.path.abspath(opts.get("bundle") or ".")
     config = configs.load(bundle, opts.get("config") or configs.NAME)
     check(config)
-    if log.warns():
-        from pyrun.compile.notices import notices
-
-        for pointer, text in notices(config):
-            log.warning(f"config.json {pointer}: {text}")
     if not config.get("process"):
         raise Error("process is missing: there would be nothing to start", "/process")
     if opts.get("no_pivot") and namespace(config, "user"):

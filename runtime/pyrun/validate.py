@@ -13,9 +13,10 @@ import os
 from jsonschema import Draft7Validator
 
 from pyrun import _schema, jsonscan, schema_check
+from pyrun.cgroup import resources
 from pyrun.compile import checks, layers, unsupported
-from pyrun.compile import notices as missed
 from pyrun.config import NAME
+from pyrun.linux import CAPABILITIES
 from pyrun.schema_check import step
 
 TYPE_CHECKING = False
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from jsonschema import ValidationError
 
     from pyrun.types import Config, Problem, Schema
+
+CAPABILITY_SETS = ("bounding", "effective", "inheritable", "permitted", "ambient")
 
 
 def full_report(data: bytes, what: str = NAME) -> list[Problem]:
@@ -59,7 +62,8 @@ def notices(config: object, bundle: str) -> list[Problem]:
     return [
         *_unknown_names(config, _schema.CONFIG, ""),
         *_guarded(unsupported.problems, config),
-        *_guarded(missed.notices, config),
+        *_guarded(_unknown_capabilities, config),
+        *_guarded(lambda known: resources.left_out(known["linux"]["resources"]), config),
         *_guarded(lambda known: _rootfs(known, bundle), config),
         *_guarded(lambda known: _layers(known, bundle), config),
     ]
@@ -106,6 +110,15 @@ def _unknown_names(value: object, node: Schema, at: str) -> Iterator[Problem]:
                 near += [word for word in known if name.startswith(word)]
                 meant = f": did you mean {near[0]}?" if near else ""
                 yield at + step(name), f"is unknown and ignored{meant}"
+
+
+def _unknown_capabilities(config: Config) -> Iterator[Problem]:
+    for kind in CAPABILITY_SETS:
+        names = config.get("process", {}).get("capabilities", {}).get(kind, ())
+        for index, name in enumerate(names):
+            if name not in CAPABILITIES:
+                at = f"/process/capabilities/{kind}/{index}"
+                yield at, f"no such capability, so it is ignored: {schema_check.shown(name)}"
 
 
 def _rootfs(config: Config, bundle: str) -> Iterator[Problem]:

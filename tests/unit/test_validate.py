@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from pyrun import json_lines, validate
 from pyrun.commands import validate as command
-from pyrun.compile import notices, unsupported
+from pyrun.compile import unsupported
 from pyrun.errors import Error
 from pyrun.schema_check import step
 from unit import configs
@@ -135,29 +135,16 @@ def test_what_this_version_can_not_honour_is_noticed(
     assert (pointer, text) == ("/linux/personality", "not supported by this version")
 
 
-def test_what_is_not_granted_is_noticed() -> None:
-    sets = {"permitted": ["CAP_KILL", "CAP_CHOWN"], "inheritable": ["CAP_CHOWN"]}
-    config = configs.with_(
-        "process/capabilities", {**sets, "ambient": ["CAP_KILL", "CAP_CHOWN", "CAP_FOWNER"]}
-    )
-    config["linux"] = {"resources": {"memory": {"kernel": 1 << 20, "kernelTCP": 5}}}
-    assert list(notices.notices(config)) == [
-        ("/process/capabilities/ambient/0", "CAP_KILL is not raised: it is not inheritable"),
-        (
-            "/process/capabilities/ambient/2",
-            "CAP_FOWNER is not raised: it is not permitted or inheritable",
-        ),
-        *(
-            (
-                f"/linux/resources/memory/{name}",
-                "is ignored: kernels count this memory in memory.limit",
-            )
-            for name in ("kernel", "kernelTCP")
-        ),
+def test_limits_that_kernels_no_longer_have_are_noticed(tmp_path: Path) -> None:
+    (tmp_path / "rootfs").mkdir()
+    limits = {"kernel": 1 << 20, "kernelTCP": 5}
+    config = configs.with_("linux/resources/memory", limits)
+    text = "is ignored: kernels count this memory in memory.limit"
+    assert validate.notices(config, str(tmp_path)) == [
+        (f"/linux/resources/memory/{name}", text) for name in limits
     ]
     config["linux"]["resources"]["memory"] = {"kernel": -1, "kernelTCP": 0}
-    config["process"]["capabilities"] = {**sets, "ambient": ["CAP_CHOWN"]}
-    assert list(notices.notices(config)) == []
+    assert validate.notices(config, str(tmp_path)) == []
 
 
 def test_a_rootfs_that_is_a_file(tmp_path: Path) -> None:
