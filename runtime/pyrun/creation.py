@@ -38,6 +38,7 @@ class Creation:
         self.facts = prepared.facts
         self.opts = prepared.opts
         self.prepared = prepared
+        self.mapped = 0  # mounts that have got their id maps
         self.master = -1  # the terminal, for `run` in the foreground
         self.net_devices: Move | None = None
         self.container = state.claim(prepared.opts, prepared.opts["id"])
@@ -189,17 +190,13 @@ class Creation:
         """Open what the plan's first slots stand for, in order (compile/donations.py)."""
         fds: list[int] = []
         try:
-            for kind, *details in self.donations():
+            for kind, *details in donations(self.config, self.facts):
                 fds.append(self._open_donation(kind, details))
         except BaseException:
             for fd in fds:
                 os.close(fd)
             raise
         return fds
-
-    def donations(self) -> list[tuple[str, ...]]:
-        """The list that the compiler has numbered its slots by."""
-        return donations(self.config, self.facts)
 
     def _open_donation(self, kind: str, details: list[str]) -> int:
         folder = self.container.fd
@@ -221,7 +218,7 @@ class Creation:
         try:
             if kind == "namespace":
                 return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-            return launch.open_tree(path, details[1] == "recursive")
+            return launch.open_tree(path, details[1])
         except OSError as error:
             pointer = "/linux/namespaces" if kind == "namespace" else ""
             raise from_os(error, f"open {path}", pointer) from None
@@ -237,6 +234,7 @@ class Creation:
             sync.CREATE_STATE: self._state_when_creating,
             sync.START_STATE: self._state_when_created,
             sync.HOOK_OUTPUT: self._output_for_hooks,
+            sync.MOUNT_MAP: self._map_mount,
             sync.LISTENER: self._send_listener,
         }
 
@@ -246,6 +244,12 @@ class Creation:
 
     def _map_ids(self, child: Child, _fd: int) -> None:
         idmaps.write_maps(child.pid, self.config, self.facts["privileged"])
+
+    def _map_mount(self, _child: Child, fd: int) -> None:
+        # Only for containers with such mounts.
+        from pyrun import idmapped_mounts
+
+        self.mapped = idmapped_mounts.set_next(self.prepared, self.mapped, fd)
 
     def _offset_time(self, child: Child, _fd: int) -> None:
         idmaps.write_time_offsets(child.pid, self.config)
@@ -285,10 +289,10 @@ class Creation:
     def _state_when_creating(self, child: Child, _fd: int) -> int:
         # In a joined pid namespace there is no init yet, and so no pid to tell.
         joined = (namespace(self.config, "pid") or {}).get("path")
-        return self._state_for_hooks(init.CREATING, 0 if joined else inner_pid(child.pid))
+        return self._state_for_hooks(init.CREATING, 0 if joined else init.inner_pid(child.pid))
 
     def _state_when_created(self, child: Child, _fd: int) -> int:
-        return self._state_for_hooks(init.CREATED, inner_pid(child.pid))
+        return self._state_for_hooks(init.CREATED, init.inner_pid(child.pid))
 
     def _state_for_hooks(self, status: str, pid: int) -> int:
         """In the container, pid is what the container sees (runtime.md, state)."""
@@ -361,14 +365,6 @@ def let_interrupt() -> None:
 
 def _interrupted(number: int, _frame: object) -> None:
     raise Error(f"interrupted by signal {number}", code=128 + number)
-
-
-def inner_pid(pid: int) -> int:
-    """The pid as the process itself sees it: the last of NSpid in proc_pid_status(5)."""
-    for line in init.read_text(f"/proc/{pid}/status").splitlines():
-        if line.startswith("NSpid:"):
-            return int(line.split()[-1])
-    return pid
 
 
 def timestamp() -> str:

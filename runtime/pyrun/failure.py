@@ -37,7 +37,13 @@ HINTS = {
     ("fsconfig", errno.EINVAL): "the file system does not know this option, or not this value",
     ("mount_setattr", errno.EPERM): "in a user namespace, flags of the host's mount (ro, nosuid,"
     " nodev, noexec, noatime) can't be cleared",
-    ("mount_setattr", errno.EINVAL): "the file system can't be mounted with these attributes",
+    ("mount_setattr", errno.EINVAL): "the file system can't be mounted with these attributes, or to"
+    " be changed, nothing is mounted there",
+    ("copy_up", errno.ENOSPC): "the tmpfs is too small for what it covers: see its option size",
+    ("copy_up", errno.EPERM): "in a user namespace no device can be made",
+    ("copy_up", errno.EINVAL): "the user namespace does not map the owner of a file",
+    ("copy_owner", errno.EINVAL): "the user namespace does not map the owner of what is covered",
+    ("make_symlink", errno.EEXIST): "something else is there",
     ("pivot_root", errno.EINVAL): "the root may be on a ramfs: try --no-pivot",
     ("setns", errno.EPERM): "the namespace belongs to a user namespace in which the caller is"
     " nobody",

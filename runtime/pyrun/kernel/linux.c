@@ -169,9 +169,9 @@ static int pyrun_open_tree(int directory, const char *path, unsigned flags)
 }
 
 static int pyrun_mount_setattr(int fd, unsigned flags, uint64_t set, uint64_t clear,
-                               uint64_t propagation)
+                               uint64_t propagation, uint64_t userns)
 {
-    struct mount_attr attributes = {.attr_set = set, .attr_clr = clear, .propagation = propagation};
+    struct mount_attr attributes = {set, clear, propagation, userns};
     long result =
         syscall(SYS_mount_setattr, fd, "", AT_EMPTY_PATH | flags, &attributes, sizeof attributes);
     return result < 0 ? -errno : 0;
