@@ -94,8 +94,9 @@ HINTS = {
     ("execve", errno.ENOENT): "its interpreter (ELF loader, or what #! names) is not in the"
     " container",
     ("execve", errno.EACCES): "its interpreter may not be executed, or a security module (AppArmor,"
-    " SELinux) or the seccomp profile forbids it",
-    ("execve", errno.EPERM): "the seccomp profile does not allow execve",
+    " SELinux: also by a nosuid mount) or the seccomp profile forbids it",
+    ("execve", errno.EPERM): "the seccomp profile does not allow execve, or the security policy not"
+    " this selinuxLabel with noNewPrivileges",
     ("execve", errno.E2BIG): "arguments and environment are too long: one string may have 128 KiB,"
     " all of them a quarter of RLIMIT_STACK",
     ("execve", errno.ETXTBSY): "somebody has it open for writing",

@@ -55,6 +55,8 @@ def _from_fast(container: Container, data: bytes) -> Config:
         return {}
     fields = shortcut.BODY.unpack_from(data, head)
     strings = [os.fsdecode(part) for part in data[body:].split(b"\0")]
+    if len(strings) < 4 + fields[3]:
+        return {}
     frozen, folders = strings[3], strings[4 : 4 + fields[3]]
     boot = fields[-1].rstrip(b"\0").decode("ascii", "replace")
     return _record(container, boot, _cgroup(frozen, folders))
