@@ -192,11 +192,22 @@ int op_mount_setattr(const uint64_t *arg)
     return set_attributes(slot[arg[0]], (unsigned)arg[1], &attributes);
 }
 
-int op_move_mount(const uint64_t *arg)
+int op_cover_proc(const uint64_t *arg)
 {
     int target = slot[arg[1]];
     slot[arg[1]] = -1;
     return closing(target, attach(slot[arg[0]], target));
+}
+
+int op_move_mount(const uint64_t *arg)
+{
+    struct statfs fs;
+    if (fstatfs(slot[arg[1]], &fs) < 0)
+        return -1;
+    if (fs.f_type != PROC_SUPER_MAGIC)
+        return op_cover_proc(arg);
+    errno = EXDEV;
+    return -1;
 }
 
 static int is_device(int fd, unsigned major_number, unsigned minor_number)

@@ -15,7 +15,7 @@ from _signal import signal as on_signal
 
 from pyrun import idmaps, init, launch, log, shortcut, starting, state, sync, teardown
 from pyrun.cgroup import driver
-from pyrun.compile import process, rlimits
+from pyrun.compile import cgroup_mounts, process, rlimits
 from pyrun.compile.donations import donations, namespace
 from pyrun.errors import Error, from_os
 from pyrun.linux import CLONE_NEWUSER
@@ -66,6 +66,8 @@ class Creation:
         record = self.container.intent["cgroup"]
         planned = {**record, "paths": {**record["paths"]}}
         driver.create(record, self._resources())
+        if uid := cgroup_mounts.owner(self.config, self.facts):
+            driver.delegate(record, uid)
         if record != planned:
             self.container.write_intent()
 
@@ -140,10 +142,9 @@ class Creation:
             **groups,
         }
         if self.facts["layers"]:
-            # Whose files are in it, for who may not remove them as himself.
-            linux = self.config.get("linux") or {}
-            maps = {key: linux[key] for key in ("uidMappings", "gidMappings") if linux.get(key)}
-            self.container.intent["layers"] = {"linux": maps}
+            from pyrun import layers
+
+            self.container.intent["layers"] = layers.record(self.config)
         self.container.write_intent()
         if self.facts["notify"]:
             from pyrun import notify
@@ -220,7 +221,7 @@ class Creation:
                 return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
             return launch.open_tree(path, details[1])
         except OSError as error:
-            pointer = "/linux/namespaces" if kind == "namespace" else ""
+            pointer = "/linux/namespaces" if kind == "namespace" else details[2]
             raise from_os(error, f"open {path}", pointer) from None
 
     def _answers(self) -> dict[int, Answer]:

@@ -13,7 +13,7 @@ from pyrun.linux import NAMESPACES
 SINCE = (
     (("clone3", "fork_init"), "clone3", "5.3"),
     (("fsopen", "fsopen_proc", "fsconfig", "fsmount"), "fsopen", "5.2"),
-    (("open_tree", "move_mount"), "open_tree", "5.2"),
+    (("open_tree", "move_mount", "cover_proc"), "open_tree", "5.2"),
     (("open_in_root", "make_in_root", "open_cwd", "write_proc", "open_pty"), "openat2", "5.6"),
     (("close_others",), "close_range", "5.9"),
     (("mount_setattr", "make_readonly", "mask"), "mount_setattr", "5.12"),

@@ -192,8 +192,16 @@ def mount_setattr(mount: Slot, flags: int, attr_set: int, attr_clr: int, propaga
 
 
 def move_mount(mount: Slot, target: Slot) -> Op:
-    """move_mount(2) from descriptor to descriptor; the target is closed, the mount stays open."""
+    """move_mount(2) from descriptor to descriptor; the target is closed, the mount stays open.
+
+    EXDEV where the target is in a procfs, to which a link of the image may have led.
+    """
     return ("move_mount", (mount, target), 0)
+
+
+def cover_proc(mount: Slot, target: Slot) -> Op:
+    """As move_mount, for a place in a procfs that the config names."""
+    return ("cover_proc", (mount, target), 0)
 
 
 def check_device(fd: Slot, major: int, minor: int) -> Op:

@@ -124,6 +124,15 @@ def test_a_new_file_system(container: Container, bundle: Bundle, own: bool, word
     assert owner(container.ask("stat /data")[0]) == (7, 9)
 
 
+def test_a_new_file_system_with_the_maps_of_the_container(
+    container: Container, bundle: Bundle
+) -> None:
+    bundle.map_ids()
+    bundle.config["mounts"].append(mount("/data", "tmpfs", "idmap", "mode=755"))
+    found, wrote = container.ask("stat /data", "write /data/new x")
+    assert (owner(found), wrote) == ((0, 0), "ok")
+
+
 def test_of_a_joined_user_namespace(
     make_container: Callable[[], Container], bundle: Bundle, container: Container, source: Path
 ) -> None:

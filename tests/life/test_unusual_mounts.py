@@ -248,6 +248,11 @@ def test_overlay(container: Container, bundle: Bundle, length: int, user: bool) 
         assert (folders[3] / "new").read_text() == "x"
 
 
+def test_remount_of_proc(container: Container, bundle: Bundle) -> None:
+    bundle.config["mounts"].append({"destination": "/proc", "options": ["remount", "ro"]})
+    assert "ro" in mounts(container.ask("mounts")[0])["/proc"].options
+
+
 def test_propagation_alone(container: Container, bundle: Bundle) -> None:
     """Of a mount that is there: no type is needed, as with mount(8)."""
     bundle.config["mounts"] += [

@@ -210,7 +210,9 @@ def test_unsupported_is_named_as_such(monkeypatch: pytest.MonkeyPatch) -> None:
     assert features.document()["linux"]["apparmor"] == {"enabled": True}
 
 
-ANNOTATION = re.compile(r"(run\.oci|org\.(systemd|criu|opencontainers)|io\.(podman|kubernetes))\.")
+ANNOTATION = re.compile(
+    r"(run\.oci|org\.(systemd|criu|opencontainers|pyrun)|io\.(podman|kubernetes))\."
+)
 
 
 def test_annotations_that_act_are_named() -> None:

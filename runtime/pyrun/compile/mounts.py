@@ -36,7 +36,7 @@ from pyrun.linux import (
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from pyrun.types import Config, Facts, Steps
+    from pyrun.types import Config, Facts, Op, Steps
 
 DIRECTORY = S_IFDIR | 0o755
 FILE = S_IFREG | 0o644
@@ -108,6 +108,13 @@ def _target(mount: Config, options: Config, mode: int, pointer: str) -> Steps:
         yield pointer, ops.make_in_root(ROOT, destination(mount), mode, resolve, TARGET)
 
 
+def _attach(mount: Config, tree: int) -> Op:
+    """A place in a procfs has to be named by the config: checks_mounts has those that may be."""
+    is_proc = mount.get("type") == "proc" and not is_bind(mount)
+    named = is_proc or f"{destination(mount)}/".startswith("/proc/")
+    return (ops.cover_proc if named else ops.move_mount)(tree, TARGET)
+
+
 def _bind_slot(mount: Config, pointer: str, config: Config, facts: Facts) -> int:
     if not opens_sources(config, facts):
         return TREE
@@ -153,7 +160,7 @@ def _bind(
         yield f"{pointer}/options", op
     yield from _map(mount, options, place, config, facts)
     yield from _target(mount, options, DIRECTORY if kind == "directory" else FILE, pointer)
-    yield pointer, ops.move_mount(tree, TARGET)
+    yield pointer, _attach(mount, tree)
     yield from propagate(tree, options, pointer)
 
 
@@ -197,5 +204,5 @@ def _new(
     yield from _map(mount, options, place, config, facts)
     if destination(mount) == "/dev" and kind != "devtmpfs":
         yield from devices.fill(tree, config, facts)
-    yield pointer, ops.move_mount(tree, TARGET)
+    yield pointer, _attach(mount, tree)
     yield from propagate(tree, options, pointer)

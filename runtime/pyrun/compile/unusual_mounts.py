@@ -6,7 +6,7 @@ from __future__ import annotations
 from errno import ELOOP
 
 from pyrun import ops
-from pyrun.compile.mount_options import destination, is_bind, propagate
+from pyrun.compile.mount_options import destination, is_bind, on_existing, propagate
 from pyrun.compile.slots import CONTEXT, COVERED, PARENT, ROOT, TARGET, TREE
 from pyrun.errors import Error
 from pyrun.linux import (
@@ -24,7 +24,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from pyrun.types import Config, Steps
+    from pyrun.types import Config, Op, Steps
 
 LAYERS = ("lowerdir", "upperdir", "workdir")
 STRING_LIMIT = 256  # bytes, with the NUL at the end
@@ -39,22 +39,22 @@ def check(mount: Config, options: Config, pointer: str) -> None:
             raise Error(f"the mount option {word!r} is for bind mounts", f"{pointer}/options")
     if "tmpcopyup" in rare and (is_bind(mount) or mount.get("type") != "tmpfs"):
         raise Error("the mount option 'tmpcopyup' is for type tmpfs", f"{pointer}/options")
-    if mount.get("type") in ("cgroup", "cgroup2") and not is_bind(mount):
+    is_cgroup = mount.get("type") in ("cgroup", "cgroup2") and not is_bind(mount)
+    if is_cgroup and not on_existing(mount):
         word = min(rare)
         raise Error(f"the mount option {word!r} is not for cgroup mounts", f"{pointer}/options")
 
 
-def _parent(mount: Config, pointer: str) -> tuple[Steps, str]:
-    """Steps that open the directory in which the destination is as PARENT, and its name there."""
+def _parent(mount: Config) -> tuple[Op, str]:
+    """What opens, as PARENT, the directory in which the destination is; and the name there."""
     folder, _, name = destination(mount).rpartition("/")
-    op = ops.make_in_root(ROOT, folder or "/", S_IFDIR | 0o755, 0, PARENT)
-    return iter([(pointer, op)]), name
+    return ops.make_in_root(ROOT, folder or "/", S_IFDIR | 0o755, 0, PARENT), name
 
 
 def unfollowed_target(mount: Config, mode: int, pointer: str) -> Steps:
     """dest-nofollow: what is at the destination itself, be it a symbolic link; made if missing."""
-    steps, name = _parent(mount, pointer)
-    yield from steps
+    op, name = _parent(mount)
+    yield pointer, op
     make = ops.make_in_root(PARENT, name, mode, RESOLVE_NO_SYMLINKS, TARGET)
     yield pointer, ops.tolerate(ELOOP, make)  # a link: it is there
     yield pointer, ops.open_in_root(PARENT, name, O_PATH | O_NOFOLLOW, 0, TARGET)
@@ -63,8 +63,8 @@ def unfollowed_target(mount: Config, mode: int, pointer: str) -> Steps:
 def copy_symlink(mount: Config, text: str, pointer: str) -> Steps:
     """copy-symlink: a source that is a symbolic link is made again at the destination. It leads
     somewhere in the container."""
-    steps, name = _parent(mount, pointer)
-    yield from steps
+    op, name = _parent(mount)
+    yield pointer, op
     yield pointer, ops.make_symlink(text, PARENT, name)
 
 

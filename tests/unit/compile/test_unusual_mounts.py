@@ -89,7 +89,7 @@ CASES: list[tuple[Config, str]] = [
         mounts[0].type: fsopen("proc") = context
         mounts[0].source: fsconfig(context, "source", "proc")
         mounts[0]: fsmount(context, 0) = tree
-        mounts[0]: move_mount(tree, target)""",
+        mounts[0]: cover_proc(tree, target)""",
     ),
     # A mount that is there: what the options name is changed, and nothing else.
     (
@@ -105,6 +105,11 @@ CASES: list[tuple[Config, str]] = [
         mounts[0].options: fsconfig(context, "size", "4k")
         mounts[0].options: fsconfig(context, "sync", none)
         mounts[0].options: reconfigure(context)""",
+    ),
+    (
+        tmpfs("remount", "ro", kind="cgroup"),
+        """mounts[0]: open_in_root(root, "/m", O_PATH, 0) = target
+        mounts[0].options: mount_setattr(target, 0, MOUNT_ATTR_RDONLY, 0, 0)""",
     ),
     (
         bind("/m", "", "bind", "remount", "ro"),
