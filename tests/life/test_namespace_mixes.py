@@ -133,6 +133,27 @@ def test_time_offsets_in_a_mix(container: Container, bundle: Bundle, pod: int, r
     assert 499900 < int(container.answers()[1]) - uptime < 500100
 
 
+@pytest.mark.with_peers
+@differs(runc="1.1 wants the maps too")
+def test_joined_of_two_owners(container: Container, bundle: Bundle, pod: int) -> None:
+    """The caller may enter what is the host's, root of the joined user namespace may not."""
+    mix(bundle, "JN-JJJN-", pod)
+    with subprocess.Popen(["unshare", "--net", "--ipc", "--uts", "sleep", "100"]) as other:
+        comm = Path(f"/proc/{other.pid}/comm")
+        assert eventually(lambda: comm.read_text() == "sleep\n")
+        for entry in bundle.linux["namespaces"]:
+            if entry["type"] in ("network", "ipc", "uts"):
+                entry["path"] = entry["path"].replace(str(pod), str(other.pid))
+        try:
+            container.created("sleep 100")
+            theirs, owners, inside = links(other.pid), links(pod), links(container.pid)
+        finally:
+            other.kill()
+    assert inside["user"] == owners["user"]
+    for kind in ("network", "ipc", "uts"):
+        assert inside[kind] == theirs[kind], kind
+
+
 @pytest.mark.pyrun_only("the text")
 def test_mount_namespace_of_another_user_namespace(
     container: Container, bundle: Bundle, pod: int
