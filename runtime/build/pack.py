@@ -23,6 +23,7 @@ SLOW = (
     *("pyrun.cli.program", "pyrun.cli.verbs", "pyrun.cli.grammar", "pyrun.cli.version"),
     *("pyrun.describe", "pyrun.validate", "pyrun.spec_default", "pyrun.json_lines", "pyrun.types"),
     *("pyrun.commands.plan", "pyrun.commands.validate", "pyrun.commands.spec"),
+    *("pyrun.commands.features", "pyrun.features"),
 )
 EXTENSIONS = tuple(importlib.machinery.EXTENSION_SUFFIXES)
 

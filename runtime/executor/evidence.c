@@ -33,7 +33,7 @@ static size_t used;
 static struct sighting seen;
 static char content[HEAD];
 
-/* A file or folder into `seen`, the target of a link or the begin of a file into `content`.
+/* A file or folder into `seen`, the target of a link or the begin of a program into `content`.
  * Returns the number of bytes that are there. */
 static size_t look(int root, const char *path, uint64_t resolve)
 {
@@ -56,7 +56,8 @@ static size_t look(int root, const char *path, uint64_t resolve)
     if (S_ISLNK(status.st_mode))
         size = readlinkat(fd, "", content, sizeof content);
     close(fd);
-    if (!S_ISREG(status.st_mode) || seen.number)
+    /* Below a root we are not the container's user yet: there, no file is opened. */
+    if (!S_ISREG(status.st_mode) || seen.number || (resolve & RESOLVE_IN_ROOT))
         return size < 0 ? 0 : (size_t)size;
     fd = open_at(root, path, O_RDONLY | O_NONBLOCK | O_NOCTTY, resolve);
     if (fd < 0)

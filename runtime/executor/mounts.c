@@ -40,15 +40,6 @@ static int attach(int mount, int target)
                         MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH);
 }
 
-/* Closes without touching errno, and hands the result on. */
-static int closing(int fd, int result)
-{
-    int saved = errno;
-    close(fd);
-    errno = saved;
-    return result;
-}
-
 int op_open_host(const uint64_t *arg)
 {
     return fill(arg[2], open(str(arg[0]), (int)arg[1] | O_CLOEXEC));
@@ -136,6 +127,27 @@ int op_fsconfig(const uint64_t *arg)
     return (int)syscall(SYS_fsconfig, slot[arg[0]], command, str(arg[1]), value, 0);
 }
 
+/* FSCONFIG_SET_STRING takes 255 bytes; this name is short. */
+static int set_by_name(int context, const char *key, int fd)
+{
+    char name[] = "/proc/self/fd/0000000000";
+    char *digit = name + sizeof name - 1;
+    for (; *--digit != '/'; fd /= 10)
+        *digit = (char)('0' + fd % 10);
+    return (int)syscall(SYS_fsconfig, context, FSCONFIG_SET_STRING, key, name, 0);
+}
+
+int op_fsconfig_fd(const uint64_t *arg)
+{
+    int context = slot[arg[0]];
+    const char *key = str(arg[1]);
+    int fd = slot[arg[2]];
+    int result = (int)syscall(SYS_fsconfig, context, FSCONFIG_SET_FD, key, NULL, fd);
+    if (result < 0 && errno == EINVAL && fd >= 0)
+        result = set_by_name(context, key, fd);
+    return result;
+}
+
 int op_copy_mode(const uint64_t *arg)
 {
     struct stat status;
@@ -160,17 +172,42 @@ int op_fsmount(const uint64_t *arg)
     return fill(arg[2], closing(context, fd));
 }
 
+int op_fspick(const uint64_t *arg)
+{
+    unsigned flags = FSPICK_EMPTY_PATH | FSPICK_CLOEXEC;
+    return fill(arg[1], (int)syscall(SYS_fspick, slot[arg[0]], "", flags));
+}
+
+int op_reconfigure(const uint64_t *arg)
+{
+    int context = slot[arg[0]];
+    slot[arg[0]] = -1;
+    long result = syscall(SYS_fsconfig, context, FSCONFIG_CMD_RECONFIGURE, NULL, NULL, 0);
+    return closing(context, (int)result);
+}
+
 int op_mount_setattr(const uint64_t *arg)
 {
     struct mount_attr attributes = {.attr_set = arg[2], .attr_clr = arg[3], .propagation = arg[4]};
     return set_attributes(slot[arg[0]], (unsigned)arg[1], &attributes);
 }
 
-int op_move_mount(const uint64_t *arg)
+int op_cover_proc(const uint64_t *arg)
 {
     int target = slot[arg[1]];
     slot[arg[1]] = -1;
     return closing(target, attach(slot[arg[0]], target));
+}
+
+int op_move_mount(const uint64_t *arg)
+{
+    struct statfs fs;
+    if (fstatfs(slot[arg[1]], &fs) < 0)
+        return -1;
+    if (fs.f_type != PROC_SUPER_MAGIC)
+        return op_cover_proc(arg);
+    errno = EXDEV;
+    return -1;
 }
 
 static int is_device(int fd, unsigned major_number, unsigned minor_number)
@@ -277,6 +314,19 @@ int op_make_node(const uint64_t *arg)
 int op_symlinkat(const uint64_t *arg)
 {
     return symlinkat(str(arg[0]), slot[arg[1]], str(arg[2]));
+}
+
+int op_make_symlink(const uint64_t *arg)
+{
+    char text[PATH_MAX];
+    if (op_symlinkat(arg) == 0)
+        return 0;
+    if (errno != EEXIST)
+        return -1;
+    ssize_t length = readlinkat(slot[arg[1]], str(arg[2]), text, sizeof text - 1);
+    text[length < 0 ? 0 : length] = 0;
+    errno = EEXIST;
+    return strcmp(text, str(arg[0])) == 0 ? 0 : -1;
 }
 
 int op_unlinkat(const uint64_t *arg)

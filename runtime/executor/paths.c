@@ -16,6 +16,16 @@
  * that renames in a loop can delay us but not hold us. */
 #define TRIES 128
 
+#define LINKS 40 /* as many as the kernel follows in a path: path_resolution(7) */
+
+int closing(int fd, int result)
+{
+    int saved = errno;
+    close(fd);
+    errno = saved;
+    return result;
+}
+
 int open_at(int directory, const char *path, uint64_t flags, uint64_t resolve)
 {
     struct open_how how = {.flags = flags | O_CLOEXEC, .resolve = resolve};
@@ -42,43 +52,68 @@ static int make_one(int directory, const char *name, mode_t mode)
     return fd < 0 ? -1 : close(fd);
 }
 
-int make_below(int root, const char *path, mode_t mode, uint64_t resolve)
+static int make_path(int root, const char *path, mode_t mode, uint64_t resolve, int links);
+
+/* What `name` in the directory, a link that leads nowhere yet, is to lead to: made as any other
+ * path in the root. `before` is how that directory was reached from there. */
+static int make_goal(int root, int directory, const char *name, size_t before, const char *path,
+                     mode_t mode, uint64_t resolve, int links)
+{
+    char goal[PATH_MAX];
+    char text[PATH_MAX];
+    ssize_t length = readlinkat(directory, name, text, sizeof text);
+    if (length < 0)
+        return -1; /* no link any more */
+    if (links == LINKS) {
+        errno = ELOOP;
+        return -1;
+    }
+    if (text[0] == '/')
+        before = 0;
+    if (before + (size_t)length >= sizeof goal) {
+        errno = ENAMETOOLONG;
+        return -1;
+    }
+    memcpy(goal, path, before);
+    memcpy(goal + before, text, (size_t)length);
+    goal[before + (size_t)length] = 0;
+    return make_path(root, goal, mode, resolve, links + 1);
+}
+
+/* Each prefix is opened from the root again: a link on the way, also one put there just now, leads
+ * to some place in the root and nowhere else. */
+static int make_path(int root, const char *path, mode_t mode, uint64_t resolve, int links)
 {
     char prefix[PATH_MAX];
-    int fd = open_below(root, path, O_PATH, resolve);
-    if (fd >= 0 || errno != ENOENT)
-        return fd;
     size_t length = strlen(path);
     if (length >= sizeof prefix) {
         errno = ENAMETOOLONG;
         return -1;
     }
-    /* Each prefix is opened from the root again: a link on the way, also one put there just now,
-     * leads to some place in the root and nowhere else. */
     int directory = open_below(root, "/", O_PATH | O_DIRECTORY, resolve);
-    for (size_t end = 0; directory >= 0 && end < length;) {
+    for (size_t end = 0; directory >= 0;) {
         size_t start = end + strspn(path + end, "/");
         end = start + strcspn(path + start, "/");
         if (end == start)
             break;
-        int last = path[end + strspn(path + end, "/")] == 0;
+        mode_t kind = path[end + strspn(path + end, "/")] ? S_IFDIR | 0755 : mode;
         memcpy(prefix, path, end);
         prefix[end] = 0;
-        fd = open_below(root, prefix, O_PATH, resolve);
-        if (fd < 0 && errno == ENOENT) {
-            if (make_one(directory, prefix + start, last ? mode : S_IFDIR | 0755) < 0 &&
-                errno != EEXIST)
-                break;
+        int fd = open_below(root, prefix, O_PATH, resolve);
+        if (fd < 0 && errno == ENOENT &&
+            (make_one(directory, prefix + start, kind) == 0 || errno == EEXIST))
             fd = open_below(root, prefix, O_PATH, resolve);
-        }
-        close(directory);
-        directory = fd;
-    }
-    if (directory >= 0 && fd != directory) {
-        int saved = errno;
-        close(directory);
-        errno = saved;
-        return -1;
+        if (fd < 0 && errno == ENOENT)
+            fd = make_goal(root, directory, prefix + start, start, path, kind, resolve, links);
+        directory = closing(directory, fd);
     }
     return directory;
+}
+
+int make_below(int root, const char *path, mode_t mode, uint64_t resolve)
+{
+    int fd = open_below(root, path, O_PATH, resolve);
+    if (fd >= 0 || errno != ENOENT)
+        return fd;
+    return make_path(root, path, mode, resolve, 0);
 }

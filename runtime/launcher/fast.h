@@ -26,7 +26,7 @@
 
 // The verbs that are ordinary for this container: what Python would do is what fast.c does.
 #define FAST_START 1U     // no poststart hooks, and nobody to be told that it is ready
-#define FAST_DELETE 2U    // no poststop hooks, and the cgroup is directories, nothing else
+#define FAST_DELETE 2U    // no poststop hooks, no layer, and the cgroup is directories alone
 #define FAST_KILL 4U      // with its init every process of the container ends
 #define FAST_STATE 8U     // always
 #define FAST_LEGACY 0x10U // not a verb: the frozen file is v1's freezer.state

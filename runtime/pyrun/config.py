@@ -36,9 +36,8 @@ def read(bundle: str, name: str = NAME) -> bytes:
         if error.errno == errno.ENOENT and not os.path.isdir(bundle):
             raise from_os(error, f"bundle {bundle}") from None
         if error.errno == errno.ENOENT:
-            raise Error(
-                f"no {name} in {os.path.abspath(bundle)}", hint="`pyrun spec` makes one"
-            ) from None
+            where = os.path.join(os.path.abspath(bundle), name)
+            raise from_os(error, f"read {where}", hint="`pyrun spec` makes one") from None
         raise from_os(error, f"read {path}") from None
 
 

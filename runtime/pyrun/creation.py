@@ -15,7 +15,7 @@ from _signal import signal as on_signal
 
 from pyrun import idmaps, init, launch, log, shortcut, starting, state, sync, teardown
 from pyrun.cgroup import driver
-from pyrun.compile import process, rlimits
+from pyrun.compile import cgroup_mounts, process, rlimits
 from pyrun.compile.donations import donations, namespace
 from pyrun.errors import Error, from_os
 from pyrun.linux import CLONE_NEWUSER
@@ -38,6 +38,7 @@ class Creation:
         self.facts = prepared.facts
         self.opts = prepared.opts
         self.prepared = prepared
+        self.mapped = 0  # mounts that have got their id maps
         self.master = -1  # the terminal, for `run` in the foreground
         self.net_devices: Move | None = None
         self.container = state.claim(prepared.opts, prepared.opts["id"])
@@ -50,7 +51,6 @@ class Creation:
         try:
             self._write_intent()
             self._make_cgroup()
-            self._make_rdt_groups()
             self._make_layers()
             child = self._spawn()
             launch.serve(child, self._answers(), sync.READY, self.prepared.steps, self.config)
@@ -66,6 +66,8 @@ class Creation:
         record = self.container.intent["cgroup"]
         planned = {**record, "paths": {**record["paths"]}}
         driver.create(record, self._resources())
+        if uid := cgroup_mounts.owner(self.config, self.facts):
+            driver.delegate(record, uid)
         if record != planned:
             self.container.write_intent()
 
@@ -79,7 +81,7 @@ class Creation:
         root = intel_rdt.host_mount_point()
         return {"intel_rdt": intel_rdt.plan(rdt, self.container.id, root)}
 
-    def _make_rdt_groups(self) -> None:
+    def _enter_rdt_groups(self, child: Child) -> None:
         record = self.container.intent.get("intel_rdt")
         if record is None:
             return
@@ -89,13 +91,7 @@ class Creation:
             intel_rdt.create(record, self.config["linux"]["intelRdt"])
         finally:
             self.container.write_intent()  # a directory may have turned out not to be ours
-
-    def _join_rdt_groups(self, child: Child) -> None:
-        record = self.container.intent.get("intel_rdt")
-        if record is not None:
-            from pyrun import intel_rdt
-
-            intel_rdt.join(record, child.pid)
+        intel_rdt.join(record, child.pid)
 
     def _make_layers(self) -> None:
         if self.facts["layers"]:
@@ -146,10 +142,9 @@ class Creation:
             **groups,
         }
         if self.facts["layers"]:
-            # Whose files are in it, for who may not remove them as himself.
-            linux = self.config.get("linux") or {}
-            maps = {key: linux[key] for key in ("uidMappings", "gidMappings") if linux.get(key)}
-            self.container.intent["layers"] = {"linux": maps}
+            from pyrun import layers
+
+            self.container.intent["layers"] = layers.record(self.config)
         self.container.write_intent()
         if self.facts["notify"]:
             from pyrun import notify
@@ -196,17 +191,13 @@ class Creation:
         """Open what the plan's first slots stand for, in order (compile/donations.py)."""
         fds: list[int] = []
         try:
-            for kind, *details in self.donations():
+            for kind, *details in donations(self.config, self.facts):
                 fds.append(self._open_donation(kind, details))
         except BaseException:
             for fd in fds:
                 os.close(fd)
             raise
         return fds
-
-    def donations(self) -> list[tuple[str, ...]]:
-        """The list that the compiler has numbered its slots by."""
-        return donations(self.config, self.facts)
 
     def _open_donation(self, kind: str, details: list[str]) -> int:
         folder = self.container.fd
@@ -228,9 +219,9 @@ class Creation:
         try:
             if kind == "namespace":
                 return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-            return launch.open_tree(path, details[1] == "recursive")
+            return launch.open_tree(path, details[1])
         except OSError as error:
-            pointer = "/linux/namespaces" if kind == "namespace" else ""
+            pointer = "/linux/namespaces" if kind == "namespace" else details[2]
             raise from_os(error, f"open {path}", pointer) from None
 
     def _answers(self) -> dict[int, Answer]:
@@ -244,6 +235,7 @@ class Creation:
             sync.CREATE_STATE: self._state_when_creating,
             sync.START_STATE: self._state_when_created,
             sync.HOOK_OUTPUT: self._output_for_hooks,
+            sync.MOUNT_MAP: self._map_mount,
             sync.LISTENER: self._send_listener,
         }
 
@@ -253,6 +245,12 @@ class Creation:
 
     def _map_ids(self, child: Child, _fd: int) -> None:
         idmaps.write_maps(child.pid, self.config, self.facts["privileged"])
+
+    def _map_mount(self, _child: Child, fd: int) -> None:
+        # Only for containers with such mounts.
+        from pyrun import idmapped_mounts
+
+        self.mapped = idmapped_mounts.set_next(self.prepared, self.mapped, fd)
 
     def _offset_time(self, child: Child, _fd: int) -> None:
         idmaps.write_time_offsets(child.pid, self.config)
@@ -292,10 +290,10 @@ class Creation:
     def _state_when_creating(self, child: Child, _fd: int) -> int:
         # In a joined pid namespace there is no init yet, and so no pid to tell.
         joined = (namespace(self.config, "pid") or {}).get("path")
-        return self._state_for_hooks(init.CREATING, 0 if joined else inner_pid(child.pid))
+        return self._state_for_hooks(init.CREATING, 0 if joined else init.inner_pid(child.pid))
 
     def _state_when_created(self, child: Child, _fd: int) -> int:
-        return self._state_for_hooks(init.CREATED, inner_pid(child.pid))
+        return self._state_for_hooks(init.CREATED, init.inner_pid(child.pid))
 
     def _state_for_hooks(self, status: str, pid: int) -> int:
         """In the container, pid is what the container sees (runtime.md, state)."""
@@ -321,7 +319,7 @@ class Creation:
     def _ready(self, child: Child) -> None:
         """All that a caller of `create` may rely on when it returns 0, then the word to go on."""
         self._limit(child)
-        self._join_rdt_groups(child)
+        self._enter_rdt_groups(child)
         record = self.container.state
         record["phase"] = init.CREATED
         record["hooks_begun"] = True
@@ -368,14 +366,6 @@ def let_interrupt() -> None:
 
 def _interrupted(number: int, _frame: object) -> None:
     raise Error(f"interrupted by signal {number}", code=128 + number)
-
-
-def inner_pid(pid: int) -> int:
-    """The pid as the process itself sees it: the last of NSpid in proc_pid_status(5)."""
-    for line in init.read_text(f"/proc/{pid}/status").splitlines():
-        if line.startswith("NSpid:"):
-            return int(line.split()[-1])
-    return pid
 
 
 def timestamp() -> str:

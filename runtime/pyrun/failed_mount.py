@@ -145,7 +145,7 @@ def why(steps: list[Step], index: int, config: Config, number: int, seen: bytes)
         return not_mounted(number, kind, str(mount.get("source") or kind))
     if name == "fsconfig" and number in (errno.ENOENT, errno.ENOTDIR):
         return missing_path(operands[2] or "")
-    if name == "move_mount" and number in (errno.ENOTDIR, errno.EINVAL):
+    if name in ("move_mount", "cover_proc") and number in (errno.ENOTDIR, errno.EINVAL):
         return other_kind(steps, index)
     return ""
 

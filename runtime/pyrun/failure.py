@@ -31,12 +31,20 @@ HINTS = {
     # since 6.13 the kernel says it so
     ("move_mount", errno.EINVAL): "one of source and destination may be a directory and the other"
     " not a directory",
+    ("move_mount", errno.EXDEV): "a link of the image leads into its /proc",
     ("move_mount", errno.ENOSPC): "too many mounts: see fs.mount-max",
-    ("fsopen", errno.EPERM): "not allowed in this user namespace",
+    ("fsopen", errno.EPERM): "a user namespace may mount this only with namespaces of its own"
+    " (network for sysfs, pid for proc, ipc for mqueue): else bind the host's",
     ("fsconfig", errno.EINVAL): "the file system does not know this option, or not this value",
     ("mount_setattr", errno.EPERM): "in a user namespace, flags of the host's mount (ro, nosuid,"
     " nodev, noexec, noatime) can't be cleared",
-    ("mount_setattr", errno.EINVAL): "the file system can't be mounted with these attributes",
+    ("mount_setattr", errno.EINVAL): "the file system can't be mounted with these attributes, or to"
+    " be changed, nothing is mounted there",
+    ("copy_up", errno.ENOSPC): "the tmpfs is too small for what it covers: see its option size",
+    ("copy_up", errno.EPERM): "in a user namespace no device can be made",
+    ("copy_up", errno.EINVAL): "the user namespace does not map the owner of a file",
+    ("copy_owner", errno.EINVAL): "the user namespace does not map the owner of what is covered",
+    ("make_symlink", errno.EEXIST): "something else is there",
     ("pivot_root", errno.EINVAL): "the root may be on a ramfs: try --no-pivot",
     ("setns", errno.EPERM): "the namespace belongs to a user namespace in which the caller is"
     " nobody",
@@ -87,8 +95,9 @@ HINTS = {
     ("execve", errno.ENOENT): "its interpreter (ELF loader, or what #! names) is not in the"
     " container",
     ("execve", errno.EACCES): "its interpreter may not be executed, or a security module (AppArmor,"
-    " SELinux) or the seccomp profile forbids it",
-    ("execve", errno.EPERM): "the seccomp profile does not allow execve",
+    " SELinux: also by a nosuid mount) or the seccomp profile forbids it",
+    ("execve", errno.EPERM): "the seccomp profile does not allow execve, or the security policy not"
+    " this selinuxLabel with noNewPrivileges",
     ("execve", errno.E2BIG): "arguments and environment are too long: one string may have 128 KiB,"
     " all of them a quarter of RLIMIT_STACK",
     ("execve", errno.ETXTBSY): "somebody has it open for writing",
@@ -106,18 +115,12 @@ ANYWHERE = {
 
 # The same where the root is made of layers.
 LAYER_HINTS = {
-    (
-        "fsopen",
-        errno.ENODEV,
-    ): "this kernel lacks overlayfs or tmpfs: CONFIG_OVERLAY_FS, CONFIG_TMPFS",
+    ("fsopen", errno.ENODEV): "this kernel lacks overlayfs or tmpfs (CONFIG_OVERLAY_FS, _TMPFS)",
     ("fsconfig", errno.EINVAL): "the size of a tmpfs is a number with k, m, g or %",
     ("fsmount", errno.EINVAL): "the file system of a layer, or of the state folder, does not do for"
     " overlayfs: the kernel's log says which; try --overlay-upper tmpfs",
     ("fsmount", errno.ELOOP): "a layer is named twice, or lies in another",
-    (
-        "fsmount",
-        errno.EACCES,
-    ): "root of the user namespace may not go to a layer or the state folder",
+    ("fsmount", errno.EACCES): "root of the user namespace may not go to a layer, or the state",
     ("fsmount", errno.EPERM): "this kernel lets no user namespace mount an overlayfs (5.11 does)",
 }
 
@@ -136,7 +139,9 @@ def explain(steps: list[Step], config: Config, index: int, report: Report) -> Er
     return error
 
 
-_OF_MOUNTS = ("fsopen", "fsconfig", "fsmount", "make_in_root", "open_in_root", "move_mount")
+_OF_MOUNTS = (
+    "fsopen", "fsconfig", "fsmount", "make_in_root", "open_in_root", "move_mount", "cover_proc",
+)  # fmt: skip
 
 
 def sentence(pointer: str, where: str, op: Op, report: Report) -> Error:

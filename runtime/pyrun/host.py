@@ -49,6 +49,7 @@ def gather(config: Config, opts: Options, bundle: str, fifo: bool) -> Facts:
         "notify": False,
         "own_namespaces": own_namespaces(config),
         "sources": sources(config, bundle),
+        "links": links(config, bundle),
         "device_sources": devices.sources(config),
         # mknod(2) is for the first user namespace alone: everywhere else nodes are bound
         "binds_devices": nested or devices.in_user_namespace(config),
@@ -159,6 +160,19 @@ def sources(config: Config, bundle: str) -> dict[str, str]:
         if mount_options.is_bind(mount):
             path = mount_options.source(mount, {"bundle": bundle})
             found[path] = kind(path, f"/mounts/{index}/source")
+    return found
+
+
+def links(config: Config, bundle: str) -> dict[str, str]:
+    """What the bind sources lead to that are symbolic links, and to be taken as such."""
+    found = {}
+    for mount in config.get("mounts") or []:
+        if mount_options.is_bind(mount) and mount_options.keeps_link(mount):
+            path = mount_options.source(mount, {"bundle": bundle})
+            try:
+                found[path] = os.readlink(path)
+            except OSError:
+                continue  # no link
     return found
 
 

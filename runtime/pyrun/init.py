@@ -41,6 +41,14 @@ def read_text(path: str) -> str:
         os.close(fd)
 
 
+def inner_pid(pid: int) -> int:
+    """The pid as the process itself sees it: the last of NSpid in proc_pid_status(5)."""
+    for line in read_text(f"/proc/{pid}/status").splitlines():
+        if line.startswith("NSpid:"):
+            return int(line.split()[-1])
+    return pid
+
+
 def start_time(pid: int) -> tuple[str, int]:
     """(state letter, start time in clock ticks since boot) of a process; ("X", 0) if there is
     none. Any other failure is raised as OSError: not knowing is not the same as gone."""

@@ -13,7 +13,7 @@ from pyrun.linux import NAMESPACES
 SINCE = (
     (("clone3", "fork_init"), "clone3", "5.3"),
     (("fsopen", "fsopen_proc", "fsconfig", "fsmount"), "fsopen", "5.2"),
-    (("open_tree", "move_mount"), "open_tree", "5.2"),
+    (("open_tree", "move_mount", "cover_proc"), "open_tree", "5.2"),
     (("open_in_root", "make_in_root", "open_cwd", "write_proc", "open_pty"), "openat2", "5.6"),
     (("close_others",), "close_range", "5.9"),
     (("mount_setattr", "make_readonly", "mask"), "mount_setattr", "5.12"),
@@ -63,6 +63,39 @@ FILTER_FLAGS = (
     (1 << 2, "SPEC_ALLOW", "4.17"),
     (1 << 3, "NEW_LISTENER", "5.0"),
     (1 << 5, "WAIT_KILLABLE_RECV", "5.19"),
+)
+
+
+# cgroup controllers, as /proc/cgroups names them
+CONTROLLERS = {
+    "memory": "CONFIG_MEMCG",
+    "pids": "CONFIG_CGROUP_PIDS",
+    "cpu": "CONFIG_CGROUP_SCHED",
+    "cpuset": "CONFIG_CPUSETS",
+    "blkio": "CONFIG_BLK_CGROUP",
+    "hugetlb": "CONFIG_CGROUP_HUGETLB",
+    "rdma": "CONFIG_CGROUP_RDMA",
+    "net_cls": "CONFIG_CGROUP_NET_CLASSID",
+    "net_prio": "CONFIG_CGROUP_NET_PRIO",
+    "devices": "CONFIG_CGROUP_DEVICE",
+    "freezer": "CONFIG_CGROUP_FREEZER",
+}
+# Files of theirs that come with something else: (begin of the name, what)
+CONTROLLER_FILES = (
+    ("memory.memsw.", "swapaccount=1 on the kernel's command line"),
+    ("memory.swap.", "CONFIG_MEMCG and CONFIG_SWAP, and no swapaccount=0"),
+    ("cpu.rt_", "CONFIG_RT_GROUP_SCHED, and no rt_group_sched=0"),
+    ("cpu.cfs_burst", "Linux 5.14 and CONFIG_CFS_BANDWIDTH"),
+    ("cpu.max.burst", "Linux 5.14 and CONFIG_CFS_BANDWIDTH"),
+    ("cpu.cfs_", "CONFIG_CFS_BANDWIDTH"),
+    ("cpu.max", "CONFIG_CFS_BANDWIDTH"),
+    ("cpu.idle", "Linux 5.15"),
+    ("blkio.throttle.", "CONFIG_BLK_DEV_THROTTLING"),
+    ("io.max", "CONFIG_BLK_DEV_THROTTLING"),
+    ("blkio.", "CONFIG_BFQ_GROUP_IOSCHED (the scheduler bfq)"),
+    ("io.bfq", "CONFIG_BFQ_GROUP_IOSCHED (the scheduler bfq)"),
+    ("io.weight", "CONFIG_BLK_CGROUP_IOCOST or CONFIG_BFQ_GROUP_IOSCHED"),
+    ("hugetlb.", "huge pages of this size (hugepagesz= on the kernel's command line)"),
 )
 
 
@@ -172,3 +205,31 @@ def seccomp(flags: int, number: int) -> str:
     if number == errno.EBUSY:
         return "the caller is under a seccomp agent itself, and the kernel takes one"
     return ""
+
+
+def controller(name: str, proc: str = "/proc") -> str:
+    """Why a controller is in no hierarchy; "" when /proc/cgroups does not tell."""
+    name = "blkio" if name == "io" else name
+    option = CONTROLLERS.get(name)
+    try:
+        with open(f"{proc}/cgroups", encoding="ascii") as file:
+            lines = [line.split() for line in file]
+    except (OSError, UnicodeDecodeError):
+        return ""
+    for words in lines:
+        if len(words) == 4 and words[0] == name:
+            if words[3] == "0":
+                return (
+                    f"it is switched off: cgroup_enable={name} on the kernel's command line, and"
+                    f" no cgroup_disable={name}"
+                )
+            return ""
+    return f"this kernel has no such controller: it takes {option}" if option else ""
+
+
+def controller_file(names: str) -> str:
+    """What it takes for a file of a controller, where a kernel has none of `names`."""
+    for begin, words in CONTROLLER_FILES:
+        if names.startswith(begin):
+            return f"this kernel was built or booted without it: it takes {words}"
+    return "this kernel was built or booted without it"

@@ -20,6 +20,7 @@ from _socket import (
 from _struct import Struct
 
 from pyrun import plan
+from pyrun.compile.mount_options import tree_flags
 from pyrun.errors import Error, from_os, reason
 from pyrun.kernel._linux import ffi, lib
 from pyrun.linux import PR_SET_CHILD_SUBREAPER
@@ -249,17 +250,20 @@ def reap_stages(child: Child) -> None:
     child.stages.clear()
 
 
-def open_tree(path: str, recursive: bool) -> int:
-    """open_tree(2): a detached clone of the mounts at a path of the host. Raises OSError."""
-    fd = lib.pyrun_open_tree(-100, os.fsencode(path), 1 | (0x8000 if recursive else 0))
+def open_tree(path: str, depth: str) -> int:
+    """open_tree(2): a detached clone of the mounts at a path of the host; `depth` is in the words
+    of mount_options.depth(). Raises OSError."""
+    fd = lib.pyrun_open_tree(-100, os.fsencode(path), 1 | tree_flags(depth))
     if fd < 0:
         raise OSError(-fd, os.strerror(-fd))
     return int(fd)
 
 
-def mount_setattr(fd: int, flags: int, attr_set: int, attr_clr: int, propagation: int) -> None:
-    """mount_setattr(2) on a descriptor. Raises OSError."""
-    result = lib.pyrun_mount_setattr(fd, flags, attr_set, attr_clr, propagation)
+def mount_setattr(
+    fd: int, flags: int, attr_set: int, attr_clr: int, propagation: int, userns: int = 0
+) -> None:
+    """mount_setattr(2) on a descriptor; `userns` is that of MOUNT_ATTR_IDMAP. Raises OSError."""
+    result = lib.pyrun_mount_setattr(fd, flags, attr_set, attr_clr, propagation, userns)
     if result < 0:
         raise OSError(-result, os.strerror(-result))
 

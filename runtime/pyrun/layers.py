@@ -12,6 +12,7 @@ from __future__ import annotations
 import os
 
 from pyrun import host, launch, state, sync
+from pyrun.compile import id_maps
 from pyrun.compile import layers as rules
 from pyrun.errors import Error, from_os
 from pyrun.init import read_text
@@ -44,6 +45,12 @@ def facts(config: Config, opts: Options, bundle: str, *, nested: bool, privilege
         "mode": os.stat(lowers[0]).st_mode & 0o7777,  # "/" of the container looks like this one
         "userxattr": nested or not privileged,
     }
+
+
+def record(config: Config) -> Config:
+    """For the intent: whose files there will be, for who may not remove them as himself."""
+    linux = config.get("linux") or {}
+    return {"linux": {key: linux[key] for key in id_maps.NAMES if linux.get(key)}}
 
 
 def _lower(path: str, bundle: str, wanted: Config) -> str:
@@ -130,7 +137,9 @@ def made_apart(container: Container, config: Config, known: Facts) -> int:
 def _own(overlay: int, config: Config) -> None:
     """The root directory belongs to the container's root, so that it can be written to."""
     linux = config.get("linux") or {}
-    uid, gid = (_host_root(linux.get(f"{kind}Mappings") or []) for kind in ("uid", "gid"))
+    uid, gid = (
+        id_maps.host_id(linux.get(f"{kind}Mappings") or [], 0) or 0 for kind in ("uid", "gid")
+    )
     root = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=overlay)
     try:
         mode = os.fstat(root).st_mode & 0o7777
@@ -138,11 +147,3 @@ def _own(overlay: int, config: Config) -> None:
         os.fchmod(root, mode)  # a chown takes the set-id bits off
     finally:
         os.close(root)
-
-
-def _host_root(entries: list[Config]) -> int:
-    """What id 0 of the container is on the host."""
-    for entry in entries:
-        if entry["containerID"] == 0 and entry["size"]:
-            return int(entry["hostID"])
-    return 0

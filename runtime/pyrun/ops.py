@@ -149,9 +149,36 @@ def fsconfig(context: Slot, key: str, value: str | None) -> Op:
     return ("fsconfig", (context, key, value), 0)
 
 
+def fsconfig_fd(context: Slot, key: str, fd: Slot) -> Op:
+    """FSCONFIG_SET_FD of fsconfig(2), or where the file system takes no descriptors (overlay before
+    Linux 6.13), the path that this one has below /proc/self/fd."""
+    return ("fsconfig_fd", (context, key, fd), 0)
+
+
 def copy_mode(context: Slot, target: Slot) -> Op:
     """Give a tmpfs the mode of the directory that it will cover."""
     return ("copy_mode", (context, target), 0)
+
+
+def copy_owner(mount: Slot, target: Slot) -> Op:
+    """Give the root of a new mount the owner and group of the directory that it will cover."""
+    return ("copy_owner", (mount, target), 0)
+
+
+def copy_up(mount: Slot, source: Slot) -> Op:
+    """Copy what the root of `source` (a clone on which no device opens) holds into a new mount,
+    with owners, modes, times, hard links and extended attributes but the SELinux label."""
+    return ("copy_up", (mount, source), 0)
+
+
+def fspick(mount: Slot, out: Out) -> Op:
+    """fspick(2): the file system of a mount that is there, to be changed."""
+    return ("fspick", (mount, out), 0)
+
+
+def reconfigure(context: Slot) -> Op:
+    """FSCONFIG_CMD_RECONFIGURE of what fspick found; the context is closed."""
+    return ("reconfigure", (context,), 0)
 
 
 def fsmount(context: Slot, attributes: int, out: Out) -> Op:
@@ -165,8 +192,16 @@ def mount_setattr(mount: Slot, flags: int, attr_set: int, attr_clr: int, propaga
 
 
 def move_mount(mount: Slot, target: Slot) -> Op:
-    """move_mount(2) from descriptor to descriptor; the target is closed, the mount stays open."""
+    """move_mount(2) from descriptor to descriptor; the target is closed, the mount stays open.
+
+    EXDEV where the target is in a procfs, to which a link of the image may have led.
+    """
     return ("move_mount", (mount, target), 0)
+
+
+def cover_proc(mount: Slot, target: Slot) -> Op:
+    """As move_mount, for a place in a procfs that the config names."""
+    return ("cover_proc", (mount, target), 0)
 
 
 def check_device(fd: Slot, major: int, minor: int) -> Op:
@@ -212,6 +247,11 @@ def make_node(directory: Slot, name: str, mode: int, device: int, uid: int, gid:
 def symlinkat(target: str, directory: Slot, name: str) -> Op:
     """symlinkat(2)."""
     return ("symlinkat", (target, directory, name), 0)
+
+
+def make_symlink(target: str, directory: Slot, name: str) -> Op:
+    """symlinkat(2); one that is there is kept, if it leads to the same place (else EEXIST)."""
+    return ("make_symlink", (target, directory, name), 0)
 
 
 def unlinkat(directory: Slot, name: str) -> Op:

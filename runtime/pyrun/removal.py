@@ -117,15 +117,20 @@ def _lift(folder: int, name: str, top: int, numbers: Iterator[int]) -> None:
     removal that was killed."""
     for number in numbers:
         try:
-            os.rename(name, f"{number}", src_dir_fd=folder, dst_dir_fd=top)
-        except PermissionError:
-            _permit(folder, name)  # its own mode counts: ".." in it is written
-            os.rename(name, f"{number}", src_dir_fd=folder, dst_dir_fd=top)
+            _rename(folder, name, top, f"{number}")
         except OSError as error:
             if error.errno in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):
                 continue
             raise
         return
+
+
+def _rename(folder: int, name: str, top: int, new: str) -> None:
+    try:
+        os.rename(name, new, src_dir_fd=folder, dst_dir_fd=top)
+    except PermissionError:
+        _permit(folder, name)  # its own mode counts: ".." in it is written
+        os.rename(name, new, src_dir_fd=folder, dst_dir_fd=top)
 
 
 def _permit(folder: int, name: str) -> None:

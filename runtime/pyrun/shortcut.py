@@ -26,8 +26,8 @@ VERSION = 1
 LIMIT = 65536
 START, DELETE, KILL, DESCRIBE, LEGACY = 1, 2, 4, 8, 16
 
-_HEAD = Struct("=4sIII")  # up to the CRC, which is that of everything behind it
-_BODY = Struct("=IIiIQ QQq QQq 40s")
+HEAD = Struct("=4sIII")  # up to the CRC, which is that of everything behind it
+BODY = Struct("=IIiIQ QQq QQq 40s")
 
 
 def leave(container: Container) -> None:
@@ -48,8 +48,8 @@ def pack(container: Container) -> bytes:
     folders = procs.directories(record)
     texts = (*_description(container), frozen, *folders)
     strings = b"".join(os.fsencode(text) + b"\0" for text in texts)
-    body = _BODY.pack(
-        _HEAD.size + _BODY.size + len(strings),
+    body = BODY.pack(
+        HEAD.size + BODY.size + len(strings),
         _ordinary(container) | (LEGACY if legacy else 0),
         container.state["init_process_pid"],
         len(folders),
@@ -59,7 +59,7 @@ def pack(container: Container) -> bytes:
         container.intent["boot_id"].encode(),
     )
     body += strings
-    return _HEAD.pack(MAGIC, VERSION, _build.CHECKSUM, crc32(body)) + body
+    return HEAD.pack(MAGIC, VERSION, _build.CHECKSUM, crc32(body)) + body
 
 
 def _ordinary(container: Container) -> int:

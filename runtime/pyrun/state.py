@@ -142,14 +142,23 @@ class Container:
 
     def salvage(self) -> None:
         """As read(), for who takes the container away: the cgroup of the intent has its processes,
-        whatever has become of the pid's record."""
-        self.intent = self._read(INTENT)
+        whatever has become of the pid's record; and the other way round."""
+        try:
+            self.intent = self._read(INTENT)
+        except Error as error:
+            from pyrun import salvage  # only then
+
+            self.intent = salvage.intent(self, error)
         try:
             self.state = self._read(STATE)
         except Error:
             if not self.intent.get("cgroup", {}).get("paths"):
                 raise
             self.state = {}
+
+    def read_state(self) -> Config:
+        """The pid's record; {} if it is missing. Raises Error for a damaged one."""
+        return self._read(STATE)
 
     def _read(self, name: str) -> Config:
         try:

@@ -15,6 +15,7 @@ START = 9  # the runtime that created us also starts us (`run`)
 NET_DEVICES = 10  # we are in the network namespace: move devices of the host into it
 LAYERS = 11  # here is the overlay that is to be the root
 LISTENER = 12  # the filter is loaded: fetch its listener, which a seccomp agent waits for
+MOUNT_MAP = 13  # here is a mount that is to be id-mapped
 
 NAMES = {
     ID_MAPS: "the id maps",
@@ -29,4 +30,5 @@ NAMES = {
     NET_DEVICES: "the network devices",
     LAYERS: "the root made of layers",
     LISTENER: "the seccomp listener",
+    MOUNT_MAP: "the id maps of a mount",
 }

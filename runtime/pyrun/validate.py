@@ -13,8 +13,16 @@ import os
 from jsonschema import Draft7Validator
 
 from pyrun import _schema, jsonscan, schema_check
-from pyrun.compile import checks, layers, unsupported
+from pyrun.compile import (
+    checks,
+    layers,
+    mount_maps,
+    mount_options,
+    unsupported,
+    unusual_mounts,
+)
 from pyrun.config import NAME
+from pyrun.errors import Error
 from pyrun.linux import CAPABILITIES
 from pyrun.schema_check import step
 
@@ -49,9 +57,37 @@ def rule_problems(value: object) -> list[Problem]:
     """The broken rules between fields; a rule that trips over a broken shape stays silent."""
     found: list[Problem] = []
     if isinstance(value, dict):
-        for rule in checks.CHECKS:
+        for rule in (*checks.CHECKS, _mount_options):
             found += _guarded(rule, value)
     return found
+
+
+def _mount_options(config: Config) -> Iterator[Problem]:
+    """What the compiler would stumble over: there, it ends with the first."""
+    for index, mount in enumerate(config.get("mounts", ())):
+        pointer = f"/mounts/{index}"
+        try:
+            options = mount_options.parse(mount, pointer)
+            rare = options["rare"]
+            if rare:
+                unusual_mounts.check(mount, options, pointer)
+            if "idmap" in rare or "ridmap" in rare:
+                mount_maps.wanted(mount, rare, pointer, config)
+        except Error as error:
+            yield error.pointer, error.message
+
+
+def _ignored_options(config: Config) -> Iterator[Problem]:
+    """Words for a file system, on a bind mount, which has none to tell."""
+    for index, mount in enumerate(config.get("mounts", ())):
+        if not mount_options.is_bind(mount):
+            continue
+        for number, option in enumerate(mount.get("options", ())):
+            if option and option.partition("=")[0] not in mount_options.KNOWN:
+                near = difflib.get_close_matches(option, mount_options.KNOWN, 1)
+                meant = f": did you mean {near[0]}?" if near else ""
+                at = f"/mounts/{index}/options/{number}"
+                yield at, f"means nothing on a bind mount, so it is ignored{meant}"
 
 
 def notices(config: object, bundle: str) -> list[Problem]:
@@ -62,6 +98,7 @@ def notices(config: object, bundle: str) -> list[Problem]:
         *_unknown_names(config, _schema.CONFIG, ""),
         *_guarded(unsupported.problems, config),
         *_guarded(_unknown_capabilities, config),
+        *_guarded(_ignored_options, config),
         *_guarded(lambda known: _rootfs(known, bundle), config),
         *_guarded(lambda known: _layers(known, bundle), config),
     ]

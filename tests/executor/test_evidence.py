@@ -13,7 +13,7 @@ from executor import plans
 from executor.stage import FLAGS, spawned
 from needs import needs
 from pyrun import evidence, launch, ops
-from pyrun.linux import O_PATH, S_IFDIR
+from pyrun.linux import O_PATH, S_IFDIR, S_IFREG
 from pyrun.types import Op
 
 pytestmark = needs("userns")
@@ -101,6 +101,9 @@ def test_a_mount_point(tmp_path: Path) -> None:
     assert look([*tree, ops.open_in_root(TREE, "/a/x/y", O_PATH, 0, A)]) == [
         ("/a/x", errno.ENOENT, b""),
     ]
+    tree.append(ops.make_in_root(TREE, "/file", S_IFREG | 0o644, 0, A))
+    (found,) = evidence.sightings(seen_after([*tree, ops.make_in_root(TREE, "/file/x", 0, 0, A)]))
+    assert (found.path, found.mode, found.readable) == (b"/file", S_IFREG | 0o644, False)
     refused = ops.make_in_root(TREE, "//link/x", S_IFDIR, 4, A)  # RESOLVE_NO_SYMLINKS
     assert look([*tree, refused]) == [("//link", errno.ELOOP, b"/a/..")]
 

@@ -21,6 +21,7 @@ from pyrun.linux import (
     CLONE_NEWUTS,
     MS_PRIVATE,
     O_DIRECTORY,
+    O_NOFOLLOW,
     O_PATH,
     RESOLVE_NO_SYMLINKS,
     S_IFCHR,
@@ -81,6 +82,39 @@ WORK: dict[str, list[Op]] = {
         ops.make_in_root(TREE, "/a//b/c", FOLDER, RESOLVE_NO_SYMLINKS, A),
         ops.make_in_root(TREE, "a/b/../f", FILE, 0, A),
         ops.open_in_root(TREE, "/a/f", os.O_RDWR, 0, A),
+    ],
+    "make_symlink": [
+        *tmpfs(),
+        ops.make_symlink("/x/y", TREE, "l"),
+        ops.make_symlink("/x/y", TREE, "l"),  # the same one
+    ],
+    "copy_up": [
+        *tmpfs(A),
+        ops.make_in_root(A, "/d/e", FOLDER, 0, B),
+        ops.make_in_root(A, "/d/f", FILE, 0, B),
+        ops.symlinkat("nowhere", A, "l"),
+        ops.make_node(A, "p", S_IFIFO | 0o600, 0, 0, 0),
+        *tmpfs(),
+        ops.copy_owner(TREE, A),
+        ops.copy_up(TREE, A),
+        *(ops.open_in_root(TREE, path, O_PATH, 0, B) for path in ("/d/e", "/d/f", "/p")),
+        ops.open_in_root(TREE, "/l", O_PATH | O_NOFOLLOW, 0, B),
+        ops.tolerate(errno.ENOENT, ops.open_in_root(TREE, "/.pyrun-links", O_PATH, 0, B)),
+    ],
+    "fsconfig_fd": [
+        ops.fsopen("overlay", CONTEXT),
+        ops.open_host("/etc", O_PATH, A),
+        ops.fsconfig_fd(CONTEXT, "lowerdir+", A),
+        ops.open_host("/usr", O_PATH, A),
+        ops.fsconfig_fd(CONTEXT, "lowerdir+", A),
+        ops.fsmount(CONTEXT, 0, TREE),
+        ops.open_in_root(TREE, "/passwd", O_PATH, 0, A),
+    ],
+    "reconfigure": [
+        *tmpfs(),
+        ops.fspick(TREE, A),
+        ops.fsconfig(A, "size", "64k"),
+        ops.reconfigure(A),
     ],
     "close_slot": [ops.open_host("/", O_PATH, A), ops.close_slot(A)],
     "fchdir": [ops.open_host("/", O_PATH, A), ops.fchdir(A)],
@@ -195,7 +229,7 @@ def test_works(name: str) -> None:
 
 BESIDE = {  # tried in the tests below, or in those of the whole
     "sync", "sync_receive", "sync_send", "report_to", "wait_start", "execve", "setgroups",
-    "write_proc", "detach_host", "seccomp_listen",
+    "write_proc", "detach_host", "cover_proc", "seccomp_listen",
 }  # fmt: skip
 
 
@@ -210,6 +244,7 @@ ERRORS: list[tuple[list[Op], int, int]] = [
     ([ops.setgroups(b"")], 0, errno.EPERM),  # denied in a map of one
     ([ops.umask(0), ops.open_host("/no/such", 0, A)], 1, errno.ENOENT),
     ([ops.fsopen("nosuchfs", A)], 0, errno.ENODEV),
+    ([*tmpfs(), ops.fsopen("tmpfs", A), ops.fsconfig_fd(A, "size", TREE)], 3, errno.EINVAL),
     ([ops.fsopen("tmpfs", A), ops.fsconfig(A, "nosuch", "1")], 1, errno.EINVAL),
     ([*tmpfs(), ops.open_in_root(TREE, "/x", O_PATH, 0, A)], 2, errno.ENOENT),
     ([*tmpfs(), ops.make_node(TREE, "n", S_IFCHR | 0o600, 259, 0, 0)], 2, errno.EPERM),
@@ -222,6 +257,16 @@ ERRORS: list[tuple[list[Op], int, int]] = [
         ],
         3,
         errno.ELOOP,
+    ),
+    (
+        [*tmpfs(), ops.symlinkat("a", TREE, "l"), ops.make_symlink("b", TREE, "l")],
+        3,
+        errno.EEXIST,
+    ),
+    (
+        [*tmpfs(), *tmpfs(A), ops.copy_up(TREE, A), ops.open_in_root(A, "/x", 0, 0, B)],
+        5,
+        errno.ENOENT,
     ),
     ([ops.open_host("/", O_PATH, A), ops.check_device(A, 1, 3)], 1, errno.ENODEV),
     ([ops.open_host("/proc", O_PATH, A), ops.write_proc(A, "sys/no/such", "1")], 1, errno.ENOENT),
@@ -296,6 +341,8 @@ FAILS_OTHERWISE = {
     "report_to": None,  # the next failure has nowhere to go
     "mask": errno.EBADF,
     "check_device": errno.ENODEV,
+    "fsconfig_fd": errno.EINVAL,
+    "reconfigure": errno.EINVAL,  # as fsconfig
     "fsconfig": errno.EINVAL,  # the kernel's answer to a negative descriptor there
     "fsmount": errno.EINVAL,
     "mount_setattr": None,  # nothing to change: nothing is looked at

@@ -61,7 +61,7 @@ def test_frozen_on_v2(place: Place) -> None:
 
 def test_sizes_as_in_the_header(box: Place) -> None:
     data = (box.folder / "fast").read_bytes()
-    assert shortcut._HEAD.size + shortcut._BODY.size == HEADER
+    assert shortcut.HEAD.size + shortcut.BODY.size == HEADER
     assert data[HEADER:].count(b"\0") == 5  # three parts, no freezer, one directory
     assert (box.folder / "fast").stat().st_mode & 0o7777 == 0o600
 

@@ -141,6 +141,8 @@ def test_missing_config(container: Container, bundle: Bundle) -> None:
     result = container.runtime("run", "--bundle", bundle.path, container.id)
     assert result.code == 1
     assert "config.json" in result.err
+    if container.runtime.name == "pyrun":
+        assert "no such file or directory" in result.err
 
 
 @pytest.mark.pyrun_only("the text")
@@ -151,9 +153,19 @@ def test_config_that_is_a_folder_or_a_fifo(container: Container, bundle: Bundle)
     assert "is a directory" in result.err
 
 
+@with_peers
 def test_missing_bundle(container: Container) -> None:
     result = container.runtime("run", "--bundle", "/no/such/bundle", container.id)
     assert result.code == 1
+    assert "no such file or directory" in result.err.lower()
+
+
+@pyrun_only("the text")
+def test_bundle_that_is_a_file(container: Container, bundle: Bundle) -> None:
+    bundle.save()
+    result = container.runtime("run", "--bundle", bundle.path / "config.json", container.id)
+    assert result.code == 1
+    assert result.err.endswith("/config.json: not a directory\n")
 
 
 @with_peers

@@ -228,22 +228,55 @@ def test_kill_of_a_creating_runtime_takes_its_init_along(
 @pytest.mark.parametrize("name", ["state.json", "intent.json"])
 @pytest.mark.parametrize("damage", ["", "{", "[]", "{}", '{"init_process_pid": "x"}', "\0" * 10])
 def test_damaged_record(container: Container, name: str, damage: str) -> None:
-    """It is refused by its name, and nothing is done; but with only the pid's record lost, the
-    cgroup still says what to end."""
+    """It is refused by its name, and nothing is done; but each of the two says enough to take the
+    container away, the intent's part by its copy in the file for verbs without Python."""
     container.created("sleep 100")
     path = container.runtime.root / container.id / name
-    whole = path.read_text()
     path.write_text(damage)
     for verb in ("state", "start", "kill", "delete"):
         result = container.runtime(verb, container.id)
         assert result.code == 1
         assert str(path) in result.err
         assert "internal error" not in result.err
-    result = container.delete("--force")
-    assert result.code == (0 if name == "state.json" else 1)
-    if result.code:
-        path.write_text(whole)
-        assert container.status() == "created"
+    pid = container.pid
+    assert container.delete("--force").code == 0
+    assert not path.parent.exists()
+    assert eventually(lambda: not Path(f"/proc/{pid}").exists() or container.wait() == -9)
+
+
+@pytest.mark.parametrize("lost", ["fast", "cgroup", "all"])
+def test_damaged_records(container: Container, lost: str) -> None:
+    """What is not known is not done, and said."""
+    container.created("sleep 100")
+    folder = container.runtime.root / container.id
+    whole = {name: (folder / name).read_bytes() for name in ("intent.json", "state.json")}
+    (folder / "intent.json").write_text("{")
+    if lost == "fast":
+        (folder / "state.json").write_text("{")  # its cgroup is in `fast`
+    else:
+        data = (folder / "fast").read_bytes()
+        (folder / "fast").write_bytes(data[:-3] + b"x" + data[-2:])
+    if lost == "all":
+        (folder / "state.json").write_text("{")
+    log = container.bundle.path / "log"
+    result = container.delete("--force", options=["--log-level", "warning", "--log", log])
+    if lost == "all":
+        assert result.code == 1
+        assert f"{folder}/intent.json" in result.err
+        assert "nothing else tells what is to be undone" in result.err
+        for name, content in whole.items():
+            (folder / name).write_bytes(content)
+        assert container.delete("--force").code == 0
+        return
+    assert result.code == 0, result
+    assert not folder.exists()
+    assert "poststop hooks are not run" in log.read_text()
+    assert ("which cgroup it was" in log.read_text()) == (lost == "cgroup")
+    assert container.wait() == -9
+    for left in sorted(leftovers.cgroups(), reverse=True):
+        if container.id in left:
+            assert lost == "cgroup"
+            Path(left).rmdir()
 
 
 @pytest.mark.both_ways

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Nothing that a container mounts appears on a host whose mounts are shared, as systemd's are."""
+"""Mounts that are shared, as systemd makes those of a host: nothing that a container mounts appears
+there, and what is mounted there appears in the container where linux.rootfsPropagation says so."""
 
 from __future__ import annotations
 
@@ -7,11 +8,14 @@ import json
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from life.bundles import Bundle, bind
+from life.runtimes import Container
 from needs import needs
 from pyrun import spec_default
 
@@ -62,3 +66,46 @@ def test_a_shared_host_sees_nothing(
     host = [sys.executable, "-c", HOST, str(pyrun), str(tmp_path), str(tmp_path / "state")]
     done = subprocess.run(["unshare", "--mount", *host], capture_output=True, text=True)
     assert (done.returncode, done.stdout.strip()) == (0, ""), done.stderr
+
+
+@pytest.fixture
+def source(bundle: Bundle) -> Iterator[Path]:
+    """A directory on a shared mount of the host."""
+    path = bundle.path / "source"
+    path.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "--make-shared", "shared", path], check=True)
+    yield path
+    subprocess.run(["umount", path], check=True)
+
+
+LATER = {
+    None: True,  # rslave
+    "rslave": True,
+    "slave": True,
+    "shared": True,
+    "private": False,
+    "rprivate": False,
+    "unbindable": False,
+}
+
+
+@pytest.mark.pyrun_only("runc binds the rootfs anew, crun makes all of the host private")
+@pytest.mark.parametrize("word", LATER)
+def test_what_the_host_mounts_later(
+    container: Container, bundle: Bundle, source: Path, word: str | None
+) -> None:
+    """In a bound directory: it comes to the container where its mounts follow those of the host."""
+    if word:
+        bundle.linux["rootfsPropagation"] = word
+    later = source / "later"
+    later.mkdir()
+    bundle.config["mounts"].append(bind(source, "/data", "rbind"))
+    container.started("sleep 100")
+    inside = Path(f"/proc/{container.pid}/mountinfo")
+    subprocess.run(["mount", "-t", "tmpfs", "later", later], check=True)
+    try:
+        assert (" /data/later " in inside.read_text()) == LATER[word]
+    finally:
+        subprocess.run(["umount", later], check=True)
+    assert " /data/later " not in inside.read_text()
+    assert container.delete("--force").code == 0

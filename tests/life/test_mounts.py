@@ -301,6 +301,9 @@ def test_propagation_of_a_mount(
         pytest.param("shared", ["shared"], marks=differs(runc=AFTER)),
         pytest.param("rshared", ["shared"], marks=differs(runc=AFTER)),
         pytest.param("unbindable", ["unbindable"], marks=differs(runc="1.1 cannot bind it then")),
+        pytest.param("runbindable", ["unbindable"], marks=differs(runc="1.1 cannot bind it then")),
+        ("slave", []),  # of nobody: the host's mount is private here
+        ("rslave", []),
     ],
 )
 def test_propagation_of_the_root(

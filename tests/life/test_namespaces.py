@@ -207,6 +207,18 @@ def test_new_user_namespace_beside_joined_ones(
     assert inside["user"] != ours()["user"]
 
 
+def test_time_offsets_to_the_nanosecond(container: Container, bundle: Bundle) -> None:
+    """Also below zero: a clock then shows less than the host's."""
+    bundle.linux["namespaces"].append({"type": "time"})
+    monotonic, boottime = {"secs": -1, "nanosecs": 250}, {"nanosecs": 999999999}
+    bundle.linux["timeOffsets"] = {"monotonic": monotonic, "boottime": boottime}
+    lines = container.ask("cat /proc/self/timens_offsets")[0].splitlines()
+    assert [line.split() for line in lines] == [
+        ["monotonic", "-1", "250"],
+        ["boottime", "0", "999999999"],
+    ]
+
+
 @differs(runc="1.1 has no time namespaces", crun="1.8 has no time namespaces")
 def test_time_namespace(container: Container, bundle: Bundle) -> None:
     bundle.linux["namespaces"].append({"type": "time"})
@@ -269,6 +281,47 @@ def test_sysctl(container: Container, bundle: Bundle) -> None:
         "cat /proc/sys/fs/mqueue/msg_max",
         "cat /proc/sys/net/ipv4/ping_group_range",
     ) == ["1", "12345678", "17", "1\t5"]
+
+
+@with_peers
+def test_sysctl_with_slashes(container: Container, bundle: Bundle) -> None:
+    bundle.linux["sysctl"] = {"net/ipv4/conf/lo/forwarding": "1", "fs/mqueue/msg_max": "17"}
+    forwarding, most = container.ask(
+        "cat /proc/sys/net/ipv4/conf/lo/forwarding", "cat /proc/sys/fs/mqueue/msg_max"
+    )
+    assert (forwarding, most) == ("1", "17")
+
+
+@with_peers
+def test_sysctl_of_the_domain_name(container: Container, bundle: Bundle) -> None:
+    bundle.linux["sysctl"] = {"kernel.domainname": "there"}
+    assert container.ask("domainname", "hostname") == ["there", "box"]
+
+
+@pytest.mark.pyrun_only("both: 1.1 and 1.8 know no domainname")
+def test_sysctl_is_written_after_the_names(container: Container, bundle: Bundle) -> None:
+    bundle.config["domainname"] = "field"
+    bundle.linux["sysctl"] = {"kernel.domainname": "parameter"}
+    assert container.ask("domainname") == ["parameter"]
+
+
+@with_peers
+@differs(runc="1.1 allows none of user", crun="1.8 allows none of user")
+def test_sysctl_of_a_user_namespace(container: Container, bundle: Bundle) -> None:
+    bundle.map_ids()
+    bundle.linux["sysctl"] = {"user.max_user_namespaces": "17", "user/max_net_namespaces": "18"}
+    assert container.ask(
+        "cat /proc/sys/user/max_user_namespaces", "cat /proc/sys/user/max_net_namespaces"
+    ) == ["17", "18"]
+
+
+@with_peers
+def test_sysctl_of_the_host_name(container: Container, bundle: Bundle) -> None:
+    """Refused, for hostname is there for it."""
+    bundle.linux["sysctl"] = {"kernel.hostname": "there"}
+    result = container.run("print x")
+    assert result.code == 1
+    assert "hostname" in result.err
 
 
 @pytest.mark.parametrize(

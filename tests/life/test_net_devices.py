@@ -134,9 +134,14 @@ def test_in_a_user_namespace(
 
 
 def test_sysctl_of_a_moved_device(container: Container, bundle: Bundle, device: str) -> None:
-    bundle.linux["netDevices"] = {device: {"name": "eth0"}}
-    bundle.linux["sysctl"] = {"net.ipv4.conf.eth0.forwarding": "1"}
-    assert container.ask("cat /proc/sys/net/ipv4/conf/eth0/forwarding") == ["1"]
+    """By either separator: the other one is a dot of the name."""
+    bundle.linux["netDevices"] = {device: {"name": "eth0.1"}}
+    bundle.linux["sysctl"] = {
+        "net/ipv4/conf/eth0.1/forwarding": "1",
+        "net.ipv4.conf.eth0/1.rp_filter": "2",
+    }
+    place = "cat /proc/sys/net/ipv4/conf/eth0.1"
+    assert container.ask(f"{place}/forwarding", f"{place}/rp_filter") == ["1", "2"]
 
 
 def test_runtime_hooks_see_it(container: Container, bundle: Bundle, device: str) -> None:

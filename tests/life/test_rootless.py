@@ -16,8 +16,10 @@ from typing import Any, NamedTuple
 import pytest
 
 from life import leftovers
-from life.bundles import FOLDERS
+from life.bundles import FOLDERS, bind
+from life.mountinfo import mounts
 from life.runtimes import Result, executable
+from life.test_mounts import mounted
 from needs import needs
 
 pytestmark = [needs("root", "cc", "userns")]
@@ -233,6 +235,43 @@ def test_range_of_somebody_else(user: User) -> None:
     assert result.code == 1
     assert "/linux/uidMappings" in result.err
     assert "/etc/subuid" in result.err
+
+
+LOCKED = ["nosuid", "nodev", "noexec", "noatime", "ro"]
+
+
+def bound(user: User, *options: str) -> Result:
+    """Asks for the mounts of a container with a directory that is mounted thus on the host."""
+    source = user.home / "source"
+    source.mkdir(exist_ok=True)
+    config = user.config("mounts")
+    config["mounts"].append(bind(source, "/data", "bind", *options))
+    user.save(config)
+    with mounted(source, "-t", "tmpfs", "-o", ",".join(LOCKED), "source"):
+        return user("run", "x")
+
+
+@pytest.mark.parametrize("options", [[], ["ro"], ["nosymfollow"], ["nosuid", "rro"]])
+def test_flags_of_the_host_stay(user: User, options: list[str]) -> None:
+    """A user namespace may not clear what the host has set; nobody has to repeat it."""
+    result = bound(user, *options)
+    assert result.code == 0, result
+    found = mounts(result.answers()[0])["/data"]
+    assert found.options >= {*LOCKED, *(word for word in options if word != "rro")}
+
+
+@pytest.mark.parametrize("option", ["rw", "suid", "dev", "exec", "relatime", "rrw"])
+def test_flags_of_the_host_can_not_be_cleared(user: User, option: str) -> None:
+    result = bound(user, option)
+    assert result.code == 1
+    assert "operation not permitted" in result.err
+    assert "can't be cleared" in result.err
+
+
+def test_id_maps_of_mounts_need_privileges(user: User) -> None:
+    result = bound(user, "idmap")
+    assert result.code == 1
+    assert "id-mapped mounts need privileges" in result.err
 
 
 def test_without_a_place_for_state(user: User) -> None:

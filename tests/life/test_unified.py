@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from life.bundles import Bundle, mount
+from life.mountinfo import mounts
 from life.runtimes import Runtime
 from needs import needs
 
@@ -81,6 +82,79 @@ def test_inside(in_v2: Callable[[str], str], bundle: Bundle) -> None:
     assert "- cgroup2" in text
     assert "cgroup.events" in text
     assert text.endswith("GONE\n")
+
+
+@pytest.mark.parametrize("mapped", [False, True], ids=["", "userns"])
+def test_readable_by_others_than_root(
+    in_v2: Callable[[str], str], bundle: Bundle, mapped: bool
+) -> None:
+    """A program that asks how much memory it may take need not be root."""
+    if mapped:
+        bundle.map_ids()
+    bundle.config["mounts"].append(mount("/sys/fs/cgroup", "cgroup", "ro"))
+    bundle.process["user"] = {"uid": 1000, "gid": 1000}
+    bundle.process["capabilities"] = {}
+    bundle.say("cat /sys/fs/cgroup/cgroup.events", "mkdir /sys/fs/cgroup/x")
+    text = in_v2("$PYRUN run box")
+    assert "populated 1" in text
+    assert "error: EROFS" in text
+
+
+@pytest.mark.parametrize("uid", [0, 1000])
+@pytest.mark.parametrize("mapped", [False, True], ids=["", "userns"])
+def test_writable_cgroup_is_its_users(
+    in_v2: Callable[[str], str], bundle: Bundle, mapped: bool, uid: int
+) -> None:
+    """config-linux.md, Cgroup ownership: a manager inside divides it; its limits stay the host's.
+    delete takes what it has made."""
+    if mapped:
+        bundle.map_ids()
+    bundle.config["mounts"].append(mount("/sys/fs/cgroup", "cgroup"))
+    bundle.process["user"] = {"uid": uid, "gid": uid}
+    bundle.process["capabilities"] = {}
+    own = "/sys/fs/cgroup"
+    bundle.say(
+        f"mkdir {own}/sub", f"write {own}/sub/cgroup.procs 1", f"cat {own}/sub/cgroup.procs",
+        f"stat {own}", f"stat {own}/cgroup.procs", f"stat {own}/cgroup.max.depth",
+    )  # fmt: skip
+    text = in_v2("$PYRUN run box")
+    made, moved, member, *stats = (part.strip() for part in text.split("\036")[:6])
+    assert (made, moved, member) == ("ok", "ok", "1")
+    nobody = 65534 if mapped else 0
+    assert [int(found.split()[2]) for found in stats] == [uid, uid, nobody]
+    assert text.endswith("GONE\n")
+
+
+def test_of_the_host_without_a_cgroup_namespace(
+    in_v2: Callable[[str], str], bundle: Bundle, cgroup: str
+) -> None:
+    """The whole tree, as with runc; nothing is the container's user's."""
+    bundle.namespaces("pid", "mount", "network", "ipc", "uts")
+    bundle.config["mounts"].append(mount("/sys/fs/cgroup", "cgroup"))
+    bundle.process["user"] = {"uid": 1000, "gid": 1000}
+    bundle.process["capabilities"] = {}
+    place = f"/sys/fs/cgroup{cgroup}/box"
+    bundle.say(f"stat {place}", f"mkdir {place}/x", f"cat {place}/cgroup.procs")
+    text = in_v2("$PYRUN run box")
+    found, made, members = (part.strip() for part in text.split("\036")[:3])
+    assert found.split()[:4] == ["d", "0755", "0", "0"]
+    assert made == "error: EACCES"
+    assert members == "1"
+
+
+def test_of_the_host_in_a_user_namespace(
+    in_v2: Callable[[str], str], bundle: Bundle, cgroup: str
+) -> None:
+    """It can't be mounted there: the host's mount is bound, and read-only as asked."""
+    bundle.namespaces("pid", "mount", "network", "ipc", "uts")
+    bundle.map_ids()
+    bundle.config["mounts"].append(mount("/sys/fs/cgroup", "cgroup", "ro", "nosuid"))
+    place = f"/sys/fs/cgroup{cgroup}/box"
+    bundle.say(f"cat {place}/cgroup.procs", f"mkdir {place}/x", "mounts")
+    text = in_v2("$PYRUN run box")
+    members, made, table = (part.strip() for part in text.split("\036")[:3])
+    assert (members, made) == ("1", "error: EROFS")
+    assert mounts(table)["/sys/fs/cgroup"].options >= {"ro", "nosuid"}
 
 
 def test_life(in_v2: Callable[[str], str], bundle: Bundle) -> None:

@@ -135,7 +135,6 @@ def _refused(row: str, is_refused: bool) -> Iterator[str]:
         for section, names in (
             ("process.", unsupported.PROCESS),
             ("linux.", unsupported.LINUX),
-            ("mounts[].", unsupported.MOUNT),
         )
         for top in (section + name for name in names)
     )

@@ -318,6 +318,7 @@ ALLOWED: list[dict[str, object]] = [
     mounted(destination="/process", type="tmpfs"),
     mounted(destination="/proc", type="proc", source="proc"),
     mounted(destination="/proc", type="bind", source="/proc", options=["rbind", "nosuid"]),
+    mounted(destination="/proc", options=["remount", "ro"]),
     mounted(destination="/proc/cpuinfo", type="bind", source="/lxcfs/cpuinfo", options=["bind"]),
     mounted(options=["rshared"]),  # changes the propagation of what is there
     mounted(type="none", options=["remount", "ro"]),

@@ -68,7 +68,7 @@ def test_all_problems_on_one_line(tmp_path: Path) -> None:
 
 
 def test_no_config(tmp_path: Path) -> None:
-    expected = f"no config.json in {tmp_path}: `pyrun spec` makes one"
+    expected = f"read {tmp_path}/config.json: no such file or directory: `pyrun spec` makes one"
     assert failure(str(tmp_path)) == expected
 
 
@@ -76,7 +76,7 @@ def test_no_config_in_the_current_directory_names_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    assert f"in {tmp_path}:" in failure(".")
+    assert f"read {tmp_path}/config.json:" in failure(".")
 
 
 def test_no_bundle(tmp_path: Path) -> None:

@@ -102,3 +102,35 @@ def test_system_calls() -> None:
 )
 def test_seccomp(flags: int, number: int, words: str) -> None:
     assert words in kernel_lacks.seccomp(flags, number)
+
+
+CGROUPS = """#subsys_name	hierarchy	num_cgroups	enabled
+cpu	3	10	1
+memory	0	10	0
+blkio	4	1	1
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("memory", "cgroup_enable=memory on the kernel's command line"),
+        ("pids", "it takes CONFIG_CGROUP_PIDS"),
+        ("io", ""),
+        ("cpu", ""),
+        ("unheard", ""),
+    ],
+)
+def test_controllers(name: str, words: str, tmp_path: Path) -> None:
+    (tmp_path / "cgroups").write_text(CGROUPS)
+    found = kernel_lacks.controller(name, str(tmp_path))
+    assert words in found
+    assert bool(words) == bool(found)
+    assert kernel_lacks.controller(name, str(tmp_path / "none")) == ""
+
+
+def test_files_of_controllers() -> None:
+    found = kernel_lacks.controller_file("memory.memsw.limit_in_bytes")
+    assert "swapaccount=1" in found
+    assert "bfq" in kernel_lacks.controller_file("blkio.weight or blkio.bfq.weight")
+    assert kernel_lacks.controller_file("x") == "this kernel was built or booted without it"

@@ -193,3 +193,38 @@ def test_every_value_of_any_document_has_a_line(value: object) -> None:
             expect(child, pointer + step(name))
 
     expect(value, "")
+
+
+def test_options_that_the_compiler_would_stumble_over() -> None:
+    """All at once, where `create` ends with the first."""
+    bound = {"destination": "/b", "source": "/s"}
+    config = configs.isolated() | {
+        "mounts": [
+            {"destination": "/a", "type": "tmpfs", "options": ["ro", "rro"]},
+            {**bound, "options": ["bind", "tmpcopyup"]},
+            {**bound, "options": ["bind", "idmap=uids=1"]},
+            {**bound, "options": ["bind", "idmap"]},
+            {**bound, "options": ["bind", "rro"]},
+        ]
+    }
+    problems = validate.rule_problems(config)
+    assert [pointer for pointer, _ in problems] == [
+        "/mounts/0/options/1",
+        "/mounts/1/options",
+        "/mounts/2/options",
+        "/mounts/3/options",
+    ]
+
+
+def test_options_that_mean_nothing_are_noticed(tmp_path: Path) -> None:
+    (tmp_path / "rootfs").mkdir()
+    mounts = [
+        {"destination": "/b", "source": "/s", "options": ["rbind", "nosiud", "size=1", "rro"]},
+        {"destination": "/t", "type": "tmpfs", "options": ["nosiud", "size=1"]},
+    ]
+    config = configs.isolated() | {"mounts": mounts}
+    nothing = "means nothing on a bind mount, so it is ignored"
+    assert validate.notices(config, str(tmp_path)) == [
+        ("/mounts/0/options/1", f"{nothing}: did you mean nosuid?"),
+        ("/mounts/0/options/2", nothing),
+    ]

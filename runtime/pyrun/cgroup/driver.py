@@ -78,15 +78,19 @@ def create(record: dict[str, Any], wanted: dict[str, Any]) -> None:
     if not record["paths"]:
         permission.refuse_limits(record, [write[0] for write in resources.v2(wanted)])
         return
-    # One of the two is needed, and the v2 module alone draws in the device filter.
-    if record["layout"] == "v2":
-        from pyrun.cgroup import v2
+    before = os.umask(0o022)  # the programs inside, and the host's monitors, may read them
+    try:
+        # One of the two is needed, and the v2 module alone draws in the device filter.
+        if record["layout"] == "v2":
+            from pyrun.cgroup import v2
 
-        v2.create(record, wanted, rules)
-    else:
-        from pyrun.cgroup import v1
+            v2.create(record, wanted, rules)
+        else:
+            from pyrun.cgroup import v1
 
-        v1.create(record, wanted, rules)
+            v1.create(record, wanted, rules)
+    finally:
+        os.umask(before)
     if not record["paths"]:
         record["manager"] = "none"
 

@@ -42,11 +42,13 @@ def apply(
         if path is None:
             if optional:
                 continue
+            from pyrun import kernel_lacks
+
             raise Error(
                 f"cannot set {choices[0][0]} to {choices[0][1]}:"
                 f" the {controller} controller is not available",
                 pointer,
-                (failures or {}).get(controller, absent),
+                (failures or {}).get(controller) or kernel_lacks.controller(controller) or absent,
             )
         _write_one(pointer, controller, path, choices, optional)
 
@@ -63,9 +65,11 @@ def _write_one(
                 hint = HINTS.get((controller, error.errno or 0), "")
                 raise from_os(error, f"write {value} to {path}/{file}", pointer, hint) from None
     if not optional:
+        from pyrun import kernel_lacks
+
         names = " or ".join(file for file, _ in choices)
         raise Error(
             f"write {choices[0][1]} to {path}/{names}: no such file or directory",
             pointer,
-            "this kernel was built or booted without it",
+            kernel_lacks.controller_file(names),
         )

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from pyrun.types import Config
 
 POINTER = "/linux/cgroupsPath"
+MANAGERS = ("cgroupfs", "disabled")  # that this version has; `features` tells them
 
 
 def plan(
@@ -46,7 +47,7 @@ def plan(
     }
     if manager == "disabled":
         return record
-    if manager != "cgroupfs":
+    if manager not in MANAGERS:
         raise Error(
             f"the {manager} cgroup driver (--systemd-cgroup) is not available in this build yet",
             hint="leave out --systemd-cgroup to use the cgroupfs driver, with a cgroupsPath that"

@@ -246,6 +246,13 @@ VERBS = [
         ],
     ),
     Verb(
+        "features",
+        "Print what this pyrun can do, as the specification's JSON document for engines.",
+        section=BUNDLES,
+        example="pyrun features",
+        params=[],
+    ),
+    Verb(
         "spec",
         "Write a config.json to start from.",
         section=BUNDLES,

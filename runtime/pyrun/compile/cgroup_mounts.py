@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from pyrun import ops
 from pyrun.compile.donations import is_new, namespace
+from pyrun.compile.id_maps import host_id
 from pyrun.compile.mount_options import destination, propagate
 from pyrun.compile.slots import CONTEXT, HOST, ROOT, TARGET, TREE
 from pyrun.linux import AT_RECURSIVE, MOUNT_ATTR_RDONLY, S_IFDIR
@@ -18,13 +19,14 @@ if TYPE_CHECKING:
     from pyrun.types import Config, Facts, Steps
 
 DIRECTORY = S_IFDIR | 0o755
+ROOT_MOUNT = "/sys/fs/cgroup"
 
 
 def mount_cgroup(
     mount: Config, options: Config, pointer: str, config: Config, facts: Facts
 ) -> Steps:
-    """One mount on v2; a tmpfs with a directory for each hierarchy on v1."""
-    if facts["cgroup_layout"] == "v2":
+    """One mount on v2, or by the type cgroup2; else a tmpfs with a directory for each hierarchy."""
+    if facts["cgroup_layout"] == "v2" or mount["type"] == "cgroup2":
         yield from _unified(mount, options, pointer, config, facts)
     else:
         yield from _hierarchies(mount, options, pointer, config, facts)
@@ -38,7 +40,8 @@ def _unified(mount: Config, options: Config, pointer: str, config: Config, facts
         yield pointer, ops.fsmount(CONTEXT, options["set"], TREE)
     else:
         # Somebody else's cgroup namespace can't be mounted from a user namespace: show the host's.
-        yield pointer, ops.open_tree(HOST, "/sys/fs/cgroup", AT_RECURSIVE, TREE)
+        place = ROOT_MOUNT if facts["cgroup_layout"] == "v2" else f"{ROOT_MOUNT}/unified"
+        yield pointer, ops.open_tree(HOST, place, AT_RECURSIVE, TREE)
         yield pointer, ops.mount_setattr(TREE, 0, options["set"], options["clear"], 0)
     yield pointer, ops.make_in_root(ROOT, destination(mount), DIRECTORY, 0, TARGET)
     yield pointer, ops.move_mount(TREE, TARGET)
@@ -80,3 +83,21 @@ def _hierarchies(
         place = f"{destination(mount)}/{name}"
         yield pointer, ops.make_in_root(ROOT, place, DIRECTORY, 0, TARGET)
         yield pointer, ops.move_mount(TREE, TARGET)
+
+
+def owner(config: Config, facts: Facts) -> int | None:
+    """The host's uid of the user who is to own the container's v2 cgroup, so that he can divide it:
+    where it is the root of a new cgroup namespace and is mounted writable (config-linux.md, Cgroup
+    ownership). None where it stays the runtime's."""
+    if facts["cgroup_layout"] != "v2" or not facts["privileged"] or not is_new(config, "cgroup"):
+        return None
+    for mount in config.get("mounts") or []:
+        kind = mount.get("type") in ("cgroup", "cgroup2")
+        if kind and destination(mount) == ROOT_MOUNT and "ro" not in (mount.get("options") or ()):
+            break
+    else:
+        return None
+    uid: int = ((config.get("process") or {}).get("user") or {}).get("uid") or 0
+    if not namespace(config, "user"):
+        return uid
+    return host_id((config.get("linux") or {}).get("uidMappings") or [], uid)

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from pyrun.compile import id_maps
-from pyrun.compile.mount_options import PROPAGATION, destination, is_bind
+from pyrun.compile.mount_options import destination, is_bind, on_existing
 from pyrun.schema_check import shown
 
 TYPE_CHECKING = False
@@ -22,20 +22,17 @@ PROC_FILES = (
     "/proc/sys/kernel/ns_last_pid",
 )  # fmt: skip
 
-# Options that act on a mount that is already there, so that no file system type is needed.
-ON_EXISTING = ("remount", *PROPAGATION)
-
 MOUNT_FIELDS = ("maskedPaths", "readonlyPaths", "rootfsPropagation")  # of linux
 
 
 def mount_types(config: Config) -> Iterator[Problem]:
     """`type: bind` alone names a file system that no kernel has: say so, for mount(2) does not."""
     for index, mount in enumerate(config.get("mounts", ())):
-        kind, options = mount.get("type", ""), mount.get("options", ())
+        kind = mount.get("type", "")
         if is_bind(mount):
             if not mount.get("source"):
                 yield f"/mounts/{index}/source", "is required for a bind mount"
-        elif kind in {"bind", "rbind", "none", ""} and not any(o in ON_EXISTING for o in options):
+        elif kind in {"bind", "rbind", "none", ""} and not on_existing(mount):
             what = f"type {kind} is no file system" if kind else "there is no type"
             yield (
                 f"/mounts/{index}/type",
@@ -47,6 +44,8 @@ def proc_mounts(config: Config) -> Iterator[Problem]:
     """Nothing but procfs goes on /proc, and below it only files that no runtime relies on (R4)."""
     for index, mount in enumerate(config.get("mounts", ())):
         path = destination(mount)
+        if on_existing(mount):
+            continue
         if path == "/proc":
             # A bind of the host's /proc is a procfs too: rootless engines do this for --pid=host.
             bind = is_bind(mount)

@@ -55,7 +55,7 @@ def makedev(major: int, minor: int) -> int:
 
 def _dev_mount(config: Config) -> Config | None:
     for mount in config.get("mounts") or []:
-        if mount_options.destination(mount) == "/dev":
+        if mount_options.destination(mount) == "/dev" and not mount_options.on_existing(mount):
             found: Config = mount
             return found
     return None

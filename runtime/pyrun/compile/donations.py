@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the runtime opens, with its own view and rights, and hands to the executor.
 
-A donation is a tuple: ("namespace", kind, path), ("tree", path, recursive, pointer), ("fifo",),
+A donation is a tuple: ("namespace", kind, path), ("tree", path, depth, pointer), ("fifo",),
 ("result",), ("overlay",). Its place in the list is its slot. A tree can be attached once, so there
 is one for each field that asks for it.
 """
@@ -68,7 +68,7 @@ def donations(config: Config, facts: Facts) -> list[tuple[str, ...]]:
         if not facts["layers"]:
             found.append(("tree", facts["rootfs"], "recursive", "/root/path"))
         for index, mount in enumerate(config.get("mounts") or []):
-            if mount_options.is_bind(mount):
+            if mount_options.is_bind(mount) and not mount_options.link_to_copy(mount, facts):
                 source = mount_options.source(mount, facts)
                 found.append(("tree", source, mount_options.depth(mount), f"/mounts/{index}"))
         found += [("tree", node, "", pointer) for node, pointer in facts["device_sources"]]

@@ -44,3 +44,12 @@ def _overlaps(mappings: list[dict[str, int]], side: str, at: str) -> Iterator[Pr
         if mappings[before][side] + mappings[before]["size"] > mappings[after][side]:
             later, earlier = max(before, after), min(before, after)
             yield f"{at}/{later}/{side}", f"the range overlaps that of entry {earlier}"
+
+
+def host_id(entries: list[Config], inside: int) -> int | None:
+    """What an id of the container is on the host by its map, None if it is not mapped."""
+    for entry in entries:
+        offset: int = inside - entry["containerID"]
+        if 0 <= offset < entry["size"]:
+            return int(entry["hostID"]) + offset
+    return None

@@ -33,13 +33,17 @@ def prepare(config: Config, facts: Facts) -> Steps:
     if not profile and not label:
         return
     pointer = APPARMOR if profile else SELINUX
-    pid = namespace(config, "pid")
-    if pid and pid.get("path"):
-        yield pointer, ops.fsopen_proc(slot_of(facts, "namespace", "pid", pid["path"]), CONTEXT)
+    # There we ourselves are not to be found until the late fork.
+    joined = (namespace(config, "pid") or {}).get("path")
+    if joined:
+        yield pointer, ops.fsopen_proc(slot_of(facts, "namespace", "pid", joined), CONTEXT)
     else:
         yield pointer, ops.fsopen("proc", CONTEXT)
     yield pointer, ops.fsconfig(CONTEXT, "subset", "pid")
     yield pointer, ops.fsmount(CONTEXT, 0, OWN_PROC)
+    if label and not joined and not facts["no_new_keyring"]:
+        # the session keyring is made next, and is the container's
+        yield SELINUX, ops.write_own_proc(OWN_PROC, "attr/keycreate", label)
 
 
 def apply(config: Config, facts: Facts) -> Steps:

@@ -7,6 +7,7 @@ from pyrun import ops
 from pyrun.errors import Error
 from pyrun.linux import (
     AT_RECURSIVE,
+    AT_SYMLINK_NOFOLLOW,
     MOUNT_ATTR__ATIME,
     MOUNT_ATTR_NOATIME,
     MOUNT_ATTR_NODEV,
@@ -69,11 +70,14 @@ DEFAULTS = (
     "async", "nomand", "silent", "loud", "nolazytime", "iversion", "noiversion",
     "rsync", "rdirsync", "rmand",
 )  # fmt: skip
-# what this version does not do yet is refused, never passed over
-UNSUPPORTED = ("idmap", "ridmap", "tmpcopyup", "copy-symlink", "src-nofollow", "dest-nofollow")
+# what takes more than an attribute: mount_maps.py and unusual_mounts.py
+RARE = (
+    "idmap", "ridmap", "tmpcopyup", "copy-symlink", "src-nofollow", "dest-nofollow", "remount",
+)  # fmt: skip
+MAPPED = ("idmap", "ridmap")  # those that may have a value
 # every option that is not left to the file system, as features.md wants them listed
 KNOWN = sorted(
-    ("bind", "rbind", "defaults", *FLAGS, *DEFAULTS, *PROPAGATION, *ATTRIBUTES)
+    ("bind", "rbind", "defaults", *FLAGS, *DEFAULTS, *RARE, *PROPAGATION, *ATTRIBUTES)
     + tuple(f"r{name}" for name in ATTRIBUTES)
 )
 
@@ -81,12 +85,43 @@ KNOWN = sorted(
 def is_bind(mount: Config) -> bool:
     """Whether the source is a place in the host's tree: the option decides, not the type."""
     options = mount.get("options") or ()
-    return "bind" in options or "rbind" in options
+    return ("bind" in options or "rbind" in options) and "remount" not in options
+
+
+def on_existing(mount: Config) -> bool:
+    """Whether it changes a mount that is there: `remount`, or propagation without a type."""
+    options = mount.get("options") or ()
+    if "remount" in options:
+        return True
+    typeless = mount.get("type", "") in ("", "none") and not is_bind(mount)
+    return typeless and any(option in PROPAGATION for option in options)
 
 
 def depth(mount: Config) -> str:
-    """The word "recursive" for a bind mount that takes mounts below its source along, else ""."""
-    return "recursive" if "rbind" in (mount.get("options") or ()) else ""
+    """How the source of a bind mount is cloned, in words for tree_flags(): "recursive" takes the
+    mounts below along, "nofollow" a symbolic link in its place."""
+    word = "recursive" if "rbind" in (mount.get("options") or ()) else ""
+    return f"{word} nofollow".lstrip() if keeps_link(mount) else word
+
+
+def tree_flags(words: str) -> int:
+    """AT_* of open_tree(2)."""
+    flags = AT_RECURSIVE if "recursive" in words else 0
+    return flags | (AT_SYMLINK_NOFOLLOW if "nofollow" in words else 0)
+
+
+def keeps_link(mount: Config) -> bool:
+    """Whether a bind source that is a symbolic link is taken as one."""
+    options = mount.get("options") or ()
+    return "copy-symlink" in options or "src-nofollow" in options
+
+
+def link_to_copy(mount: Config, facts: Facts) -> str:
+    """What the source leads to if it is a symbolic link and shall be made again, else ""."""
+    if "copy-symlink" not in (mount.get("options") or ()):
+        return ""
+    text: str = facts["links"].get(source(mount, facts), "")
+    return text
 
 
 def source(mount: Config, facts: Facts) -> str:
@@ -123,10 +158,11 @@ def from_host(config: Config) -> int:
 
 def parse(mount: Config, pointer: str) -> Config:
     """Sort the options: {"set", "clear", "recursive": (set, clear), "propagation": [...],
-    "data": [(key, value | None)]}. Raises Error."""
+    "data": [(key, value | None)], "rare": {option: value}}. Raises Error."""
     own, below = (0, 0), (0, 0)
     propagation = []
     data: list[tuple[str, str | None]] = []
+    rare = {"idmap": ""} if mount.get("uidMappings") else {}
     bind = is_bind(mount)
     for number, option in enumerate(mount.get("options") or ()):
         key, equals, value = option.partition("=")
@@ -140,9 +176,8 @@ def parse(mount: Config, pointer: str) -> Config:
                 hint = f"nothing is mounted below a new file system: {option[1:]} does it"
                 raise Error(what, f"{pointer}/options/{number}", hint)
             below = _added(below, ATTRIBUTES[option[1:]])
-        elif key in UNSUPPORTED:
-            where = f"{pointer}/options/{number}"
-            raise Error(f"the mount option {key!r} is not supported by this version", where)
+        elif key in RARE and (not equals or key in MAPPED):
+            rare[key] = value
         elif option in ("bind", "rbind", "defaults", "", *DEFAULTS) or bind:
             pass  # file system data on a bind mount means nothing to the kernel, nor to the peers
         else:
@@ -153,6 +188,7 @@ def parse(mount: Config, pointer: str) -> Config:
         "recursive": below,
         "propagation": propagation,
         "data": data,
+        "rare": rare,
     }
 
 

@@ -12,9 +12,13 @@ from pyrun.compile.mount_options import (
     destination,
     from_host,
     is_bind,
+    keeps_link,
+    link_to_copy,
+    on_existing,
     parse,
     propagate,
     source,
+    tree_flags,
 )
 from pyrun.compile.slots import CONTEXT, HOST, ROOT, TARGET, TREE, deferred
 from pyrun.errors import Error
@@ -32,7 +36,7 @@ from pyrun.linux import (
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from pyrun.types import Config, Facts, Steps
+    from pyrun.types import Config, Facts, Op, Steps
 
 DIRECTORY = S_IFDIR | 0o755
 FILE = S_IFREG | 0o644
@@ -46,6 +50,16 @@ def mount_all(config: Config, facts: Facts) -> Steps:
     for index, mount in enumerate(config.get("mounts") or []):
         pointer, tree = f"/mounts/{index}", TREE
         options = parse(mount, pointer)
+        if options["rare"] or on_existing(mount):
+            from pyrun.compile import unusual_mounts
+
+            unusual_mounts.check(mount, options, pointer)
+            if on_existing(mount):
+                yield from unusual_mounts.change(mount, options, pointer)
+                continue
+            if text := link_to_copy(mount, facts):
+                yield from unusual_mounts.copy_symlink(mount, text, pointer)
+                continue
         if is_bind(mount):
             tree = _bind_slot(mount, pointer, config, facts)
             yield from _bind(mount, options, (pointer, tree), config, facts)
@@ -69,6 +83,7 @@ def late(config: Config) -> list[int]:
         for index, mount in enumerate(config.get("mounts") or [])
         if mount.get("type") == "tmpfs"
         and not is_bind(mount)
+        and not on_existing(mount)
         and parse(mount, f"/mounts/{index}")["set"] & MOUNT_ATTR_RDONLY
     ]
 
@@ -82,10 +97,22 @@ def finish(config: Config, facts: Facts) -> Steps:
         yield f"/mounts/{index}", op
 
 
-def _target(mount: Config, mode: int, pointer: str) -> Steps:
+def _target(mount: Config, options: Config, mode: int, pointer: str) -> Steps:
     # A link on the way to /proc or /sys would let the image choose what we write labels into.
     resolve = RESOLVE_NO_SYMLINKS if mount.get("type") in ("proc", "sysfs") else 0
-    yield pointer, ops.make_in_root(ROOT, destination(mount), mode, resolve, TARGET)
+    if "dest-nofollow" in options["rare"] and destination(mount) != "/" and not resolve:
+        from pyrun.compile import unusual_mounts
+
+        yield from unusual_mounts.unfollowed_target(mount, mode, pointer)
+    else:
+        yield pointer, ops.make_in_root(ROOT, destination(mount), mode, resolve, TARGET)
+
+
+def _attach(mount: Config, tree: int) -> Op:
+    """A place in a procfs has to be named by the config: checks_mounts has those that may be."""
+    is_proc = mount.get("type") == "proc" and not is_bind(mount)
+    named = is_proc or f"{destination(mount)}/".startswith("/proc/")
+    return (ops.cover_proc if named else ops.move_mount)(tree, TARGET)
 
 
 def _bind_slot(mount: Config, pointer: str, config: Config, facts: Facts) -> int:
@@ -94,12 +121,23 @@ def _bind_slot(mount: Config, pointer: str, config: Config, facts: Facts) -> int
     return slot_of(facts, "tree", source(mount, facts), depth(mount), pointer)
 
 
+def _map(
+    mount: Config, options: Config, place: tuple[str, int], config: Config, facts: Facts
+) -> Steps:
+    """idmap and ridmap: while it is in nobody's view."""
+    if "idmap" in options["rare"] or "ridmap" in options["rare"]:
+        from pyrun.compile import mount_maps
+
+        yield from mount_maps.apply(mount, options, place, config, facts)
+
+
 def _bind(
     mount: Config, options: Config, place: tuple[str, int], config: Config, facts: Facts
 ) -> Steps:
     pointer, tree = place
     path = source(mount, facts)
-    kind = facts["sources"].get(path, "")
+    is_link = keeps_link(mount) and path in facts["links"]
+    kind = "link" if is_link else facts["sources"].get(path, "")
     if not kind:
         raise Error(
             f"bind source {path}: no such file or directory",
@@ -107,8 +145,7 @@ def _bind(
             "the source does not exist on the host",
         )
     if not opens_sources(config, facts):
-        flags = AT_RECURSIVE if depth(mount) else 0
-        yield f"{pointer}/source", ops.open_tree(HOST, path, flags, TREE)
+        yield f"{pointer}/source", ops.open_tree(HOST, path, tree_flags(depth(mount)), TREE)
     else:
         # The runtime's clone is a peer of the host's mount, ours would be what prepare() made it:
         # never a peer in a user namespace, whose root may mount what it likes.
@@ -121,8 +158,9 @@ def _bind(
     if below_set or below_clear:
         op = ops.mount_setattr(tree, AT_RECURSIVE, below_set, below_clear, 0)
         yield f"{pointer}/options", op
-    yield from _target(mount, DIRECTORY if kind == "directory" else FILE, pointer)
-    yield pointer, ops.move_mount(tree, TARGET)
+    yield from _map(mount, options, place, config, facts)
+    yield from _target(mount, options, DIRECTORY if kind == "directory" else FILE, pointer)
+    yield pointer, _attach(mount, tree)
     yield from propagate(tree, options, pointer)
 
 
@@ -133,7 +171,7 @@ def _new(
     kind = mount.get("type") or ""
     if not kind:
         raise Error("a mount without bind or rbind needs a type", f"{pointer}/type")
-    yield from _target(mount, DIRECTORY, pointer)
+    yield from _target(mount, options, DIRECTORY, pointer)
     pid = namespace(config, "pid")
     if kind == "proc" and pid and pid.get("path"):
         slot = slot_of(facts, "namespace", "pid", pid["path"])
@@ -144,6 +182,11 @@ def _new(
     data = options["data"]
     if kind == "tmpfs" and not any(key == "mode" for key, _ in data):
         yield pointer, ops.copy_mode(CONTEXT, TARGET)
+    if kind == "overlay":
+        from pyrun.compile import unusual_mounts
+
+        yield from unusual_mounts.overlay(data, pointer)
+        data = []
     for key, value in data:
         yield f"{pointer}/options", ops.fsconfig(CONTEXT, key, value)
     labelled = (config.get("linux") or {}).get("mountLabel")
@@ -154,7 +197,12 @@ def _new(
     yield pointer, ops.fsmount(CONTEXT, options["set"], tree)
     if labelled:
         yield from labels.mounted(kind, tree, config)
+    if "tmpcopyup" in options["rare"]:
+        from pyrun.compile import unusual_mounts
+
+        yield from unusual_mounts.copy_up(tree, options, pointer)
+    yield from _map(mount, options, place, config, facts)
     if destination(mount) == "/dev" and kind != "devtmpfs":
         yield from devices.fill(tree, config, facts)
-    yield pointer, ops.move_mount(tree, TARGET)
+    yield pointer, _attach(mount, tree)
     yield from propagate(tree, options, pointer)

@@ -37,11 +37,11 @@ INIT = (
     namespaces.enter,
     namespaces.become_root,  # before anything is made: it shall belong to the container's root
     namespaces.unshare_late,  # as that root, and in the cgroup where the runtime has put us
+    process.prepare_labels,  # before the keyring, which gets one; before masks, as sysctl
     namespaces.keyring,
     namespaces.loopback,
     namespaces.net_devices,  # before sysctl, which may set parameters of each device
     uts.set_names,
-    process.prepare_labels,  # before masks, as the next; and while the pid namespace is at hand
     sysctl.write,  # before masks: with one on /proc, a user namespace gets no other procfs
     rootfs.prepare,  # before mounts: nothing of them may reach the host
     mounts.mount_all,
@@ -65,7 +65,7 @@ INIT = (
     process.find_home,
     hooks.prepare_start,
     rlimits.limit,  # after the last descriptor; as root, for raising takes CAP_SYS_RESOURCE
-    process.apply_labels,  # in the init itself; after what the runtime's own domain must be allowed
+    process.apply_labels,  # in the init itself, which is found by its pid
     process.affinity,  # in the container's cgroup
     process.memory_policy,  # likewise: nodes are those of its cpuset
     process.personality,

@@ -8,7 +8,7 @@ import errno
 
 from pyrun import ops
 from pyrun.compile.donations import lays_apart, namespace, opens_sources, slot_of
-from pyrun.compile.mount_options import PROPAGATION, destination, from_host
+from pyrun.compile.mount_options import PROPAGATION, destination, from_host, on_existing
 from pyrun.compile.slots import CONTEXT, EMPTY, HOST, NULL, ROOT, TARGET
 from pyrun.linux import (
     AT_RECURSIVE,
@@ -143,7 +143,9 @@ def _layers(config: Config, facts: Facts) -> int:
     the cover of _covers(), and with mounts at "/" what they cover."""
     if place(config, facts) != "/":
         return 1
-    covered = sum(destination(mount) == "/" for mount in config.get("mounts") or [])
+    covered = sum(
+        destination(mount) == "/" and not on_existing(mount) for mount in config.get("mounts") or []
+    )
     return 1 + _masks(config) + covered
 
 

@@ -20,7 +20,9 @@ HOOK_OUTPUT = 1011
 BUNDLE = 1010
 START_STATE = 1009
 OWN_PROC = 1008  # a private procfs in which the init finds itself
-LOWEST = 1008  # of the names above
+COVERED = 1007  # what a tmpfs with tmpcopyup covers
+PARENT = 1006  # the directory of a destination that is not to be followed
+LOWEST = 1006  # of the names above
 
 
 def deferred(count: int) -> int:

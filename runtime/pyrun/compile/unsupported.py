@@ -9,7 +9,6 @@ if TYPE_CHECKING:
 
 PROCESS: tuple[str, ...] = ()
 LINUX: tuple[str, ...] = ()
-MOUNT = ("uidMappings", "gidMappings")
 
 
 def problems(config: Config) -> list[Problem]:
@@ -18,8 +17,6 @@ def problems(config: Config) -> list[Problem]:
         ("/process", config.get("process") or {}, PROCESS),
         ("/linux", config.get("linux") or {}, LINUX),
     ]
-    for index, mount in enumerate(config.get("mounts") or []):
-        places.append((f"/mounts/{index}", mount, MOUNT))
     return [
         (f"{pointer}/{name}", "not supported by this version")
         for pointer, part, names in places

@@ -17,11 +17,12 @@ int pyrun_spawn(int executable, char **argv, int socket, uint64_t flags, int cgr
 int pyrun_openat2(int directory, const char *path, uint64_t flags, uint64_t resolve);
 int pyrun_open_tree(int directory, const char *path, unsigned flags);
 int pyrun_mount_setattr(int fd, unsigned flags, uint64_t set, uint64_t clear,
-                        uint64_t propagation);
+                        uint64_t propagation, uint64_t userns);
 int pyrun_pidfd_getfd(int pidfd, int number);
 int pyrun_prctl(int option, uint64_t value);
 int pyrun_unshare(int flags);
 int pyrun_setns(int fd, int kind);
+int pyrun_seccomp_takes(unsigned flags);
 int pyrun_prlimit(int pid, int resource, uint64_t soft, uint64_t hard);
 """)
 

@@ -131,6 +131,11 @@ def _number(token: int, name: str) -> int:
     return int(lib.seccomp_syscall_resolve_name_arch(token, name.encode()))
 
 
+def knows(arch: str) -> bool:
+    """Whether the libseccomp in use can make filters for an architecture."""
+    return bool(lib.seccomp_arch_resolve_name(arch.encode()))
+
+
 def _token(arch: str) -> int:
     token = int(lib.seccomp_arch_resolve_name(arch.encode()))
     if not token:

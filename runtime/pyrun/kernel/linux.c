@@ -6,6 +6,7 @@
 #include <linux/capability.h>
 #include <linux/openat2.h>
 #include <linux/sched.h>
+#include <linux/seccomp.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdint.h>
@@ -168,9 +169,9 @@ static int pyrun_open_tree(int directory, const char *path, unsigned flags)
 }
 
 static int pyrun_mount_setattr(int fd, unsigned flags, uint64_t set, uint64_t clear,
-                               uint64_t propagation)
+                               uint64_t propagation, uint64_t userns)
 {
-    struct mount_attr attributes = {.attr_set = set, .attr_clr = clear, .propagation = propagation};
+    struct mount_attr attributes = {set, clear, propagation, userns};
     long result =
         syscall(SYS_mount_setattr, fd, "", AT_EMPTY_PATH | flags, &attributes, sizeof attributes);
     return result < 0 ? -errno : 0;
@@ -196,6 +197,12 @@ static int pyrun_unshare(int flags)
 static int pyrun_setns(int fd, int kind)
 {
     return setns(fd, kind) < 0 ? -errno : 0;
+}
+
+/* The flags are looked at first, and then the filter, which is not there: EFAULT. */
+static int pyrun_seccomp_takes(unsigned flags)
+{
+    return syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, flags, NULL) < 0 && errno == EFAULT;
 }
 
 static int pyrun_prlimit(int pid, int resource, uint64_t soft, uint64_t hard)

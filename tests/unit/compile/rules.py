@@ -30,6 +30,7 @@ FACTS: Config = {
     "fifo": True,
     "extra_env": [],
     "sources": {"/src": "directory", "/file": "file", "/bundle/rel": "directory"},
+    "links": {},
     "device_sources": [],
     "binds_devices": False,
     "has_kcore": False,

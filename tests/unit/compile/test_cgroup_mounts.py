@@ -5,8 +5,9 @@ from __future__ import annotations
 
 import pytest
 
+from pyrun.compile import cgroup_mounts
 from pyrun.compile import mounts as rules
-from unit.compile.rules import Config, listed, mounts, told
+from unit.compile.rules import FACTS, Config, listed, mounts, told
 
 CGROUP = {"destination": "/sys/fs/cgroup", "type": "cgroup", "source": "cgroup"}
 FLAGS = "MOUNT_ATTR_RDONLY|MOUNT_ATTR_NOSUID"
@@ -120,3 +121,38 @@ def test_v1_writable() -> None:
     config: Config = mounts(CGROUP)
     found = told(rules.mount_all, config, cgroup_layout="v1", cgroup_hierarchies=V1)
     assert not [line for line in found if "RDONLY" in line]
+
+
+@pytest.mark.parametrize("kinds", [("mount", "cgroup"), ("mount", "user")])
+def test_the_unified_tree_of_a_hybrid_host(kinds: tuple[str, ...]) -> None:
+    """By its own type; the type cgroup shows the hierarchies."""
+    mount = {**CGROUP, "type": "cgroup2", "options": ["ro", "nosuid"]}
+    unusual = {"cgroup_layout": "hybrid", "cgroup_hierarchies": V1}
+    expected = FRESH if "cgroup" in kinds else SHOWN.replace('cgroup", AT', 'cgroup/unified", AT')
+    assert told(rules.mount_all, mounts(mount, kinds=kinds), **unusual) == listed(expected)
+
+
+MAP = [{"containerID": 0, "hostID": 100000, "size": 10}]
+OWNERS = [
+    (("mount", "cgroup"), {}, [], 7),
+    (("mount", "cgroup", "user"), {}, [], 100007),
+    (("mount", "cgroup", "user"), {"user": {"uid": 10}}, [], None),  # nobody on the host
+    (("mount", "cgroup"), {}, ["ro"], None),
+    (("mount",), {}, [], None),
+    (("mount", "cgroup@/c"), {}, [], None),
+]
+
+
+@pytest.mark.parametrize(("kinds", "process", "options", "expected"), OWNERS)
+def test_owner(
+    kinds: tuple[str, ...], process: Config, options: list[str], expected: int | None
+) -> None:
+    """config-linux.md, Cgroup ownership: who may divide the container's cgroup."""
+    mount = {**CGROUP, "options": options}
+    config = mounts(mount, kinds=kinds, uidMappings=MAP)
+    config["process"] = {"user": {"uid": 7}, **process}
+    assert cgroup_mounts.owner(config, FACTS) == expected
+    assert cgroup_mounts.owner(config, {**FACTS, "cgroup_layout": "hybrid"}) is None
+    assert cgroup_mounts.owner(config, {**FACTS, "privileged": False}) is None
+    config["mounts"][0]["destination"] = "/elsewhere"
+    assert cgroup_mounts.owner(config, FACTS) is None

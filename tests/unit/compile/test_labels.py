@@ -57,6 +57,15 @@ def test_a_procfs_of_the_joined_pid_namespace() -> None:
     assert first == "process.selinuxLabel: fsopen_proc(namespace[pid]) = context"
 
 
+def test_the_session_keyring_is_the_containers() -> None:
+    created = f'process.selinuxLabel: write_own_proc(own_proc, "attr/keycreate", "{DOMAIN}")'
+    config = process(selinuxLabel=DOMAIN)
+    assert created in told(rules.prepare_labels, config)
+    assert created not in told(rules.prepare_labels, config, no_new_keyring=True)
+    # where our pid is another than that procfs has
+    assert created not in told(rules.prepare_labels, config | spaces("pid@/p"))
+
+
 def test_it_is_kept_when_the_host_is_forgotten() -> None:
     assert "own_proc" in told(forget_host, process(apparmorProfile="box"))[0]
     assert "own_proc" not in told(forget_host, process())[0]

@@ -58,7 +58,7 @@ def parsed(words: str, **mount: Any) -> dict[str, Any]:
 
 @pytest.mark.parametrize(("words", "attr_set", "attr_clr"), ATTRIBUTES)
 def test_attributes(words: str, attr_set: int, attr_clr: int) -> None:
-    nothing = {"propagation": [], "data": []}
+    nothing = {"propagation": [], "data": [], "rare": {}}
     assert parsed(words) == {"set": attr_set, "clear": attr_clr, "recursive": (0, 0), **nothing}
 
 
@@ -126,12 +126,15 @@ def test_propagation_keeps_the_order() -> None:
     assert parsed(words)["propagation"] == [table[word] for word in words.split()]
 
 
-@pytest.mark.parametrize("word", [*mount_options.UNSUPPORTED, "idmap=uids=0-1-2"])
-@pytest.mark.parametrize("kind", ["", "bind "])
-def test_what_is_not_done_yet_is_refused(word: str, kind: str) -> None:
-    with pytest.raises(Error, match="not supported by this version") as caught:
-        parsed(f"{kind}{word}")
-    assert caught.value.pointer == f"/mounts/0/options/{len(kind.split())}"
+@pytest.mark.parametrize("word", mount_options.RARE)
+def test_rare(word: str) -> None:
+    """They are sorted out, and nothing of them reaches a file system."""
+    assert parsed(f"ro {word}")["rare"] == {word: ""}
+    assert parsed(f"ro {word}")["data"] == []
+    takes_value = word in mount_options.MAPPED
+    found = parsed(f"{word}=x")
+    assert found["rare"] == ({word: "x"} if takes_value else {})
+    assert found["data"] == ([] if takes_value else [(word, "x")])
 
 
 @pytest.mark.parametrize(
@@ -143,12 +146,32 @@ def test_what_is_not_done_yet_is_refused(word: str, kind: str) -> None:
         (["bind"], True, ""),
         (["ro", "rbind"], True, "recursive"),
         (["bind", "rbind"], True, "recursive"),
+        (["bind", "remount"], False, ""),
+        (["bind", "src-nofollow"], True, "nofollow"),
+        (["rbind", "copy-symlink"], True, "recursive nofollow"),
     ],
 )
 def test_bind_mounts(options: list[str] | None, bind: bool, depth: str) -> None:
     mount = {} if options is None else {"options": options}
     assert mount_options.is_bind(mount) is bind
     assert mount_options.depth(mount) == depth
+
+
+@pytest.mark.parametrize(
+    ("mount", "expected"),
+    [
+        ({"options": ["remount"]}, True),
+        ({"type": "tmpfs", "options": ["remount", "ro"]}, True),
+        ({"options": ["rshared"]}, True),
+        ({"type": "none", "options": ["slave"]}, True),
+        ({"type": "none", "options": ["rbind", "slave"]}, False),
+        ({"type": "tmpfs", "options": ["shared"]}, False),
+        ({"options": []}, False),
+        ({}, False),
+    ],
+)
+def test_on_existing(mount: dict[str, Any], expected: bool) -> None:
+    assert mount_options.on_existing(mount) is expected
 
 
 @pytest.mark.parametrize(

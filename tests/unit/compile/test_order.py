@@ -174,6 +174,7 @@ SEQUENCES = [
     ("pivot_root", "setsid", ""),
     ("setsid", "take_terminal", ""),
     ("fork_init", "write_own_proc", "a procfs finds us by our pid"),
+    ("fsmount", "join_session_keyring", "labels: the keyring gets one"),
     ("write_own_proc", "setresuid", ""),
     ("setsid", "ioprio_set", "in a process group of our own"),
     ("sched_setattr", "setresuid", "needs CAP_SYS_NICE"),
