@@ -47,7 +47,7 @@ def not_found(name: str, candidates: list[str], seen: list[Sighting]) -> str:
     for sighting in seen:
         if sighting.number and S_ISLNK(sighting.mode):
             return _dangling(sighting)
-    if name != name.strip() or " " in name:
+    if " " in name:
         return "args[0] has a space in it: each argument is an entry of its own"
     if "/" in name:
         return _missing_folder(name, seen)
@@ -72,13 +72,14 @@ def _missing_folder(name: str, seen: list[Sighting]) -> str:
 
 def not_allowed(user: str, seen: list[Sighting]) -> str:
     """Why a file may not be executed (EACCES): the first that says so."""
-    for index, sighting in enumerate(seen):
-        if sighting.number == errno.EACCES:
-            folder = next((one for one in seen[index:] if not one.number), None)
-            return _unsearchable(folder, user) if folder else ""
-        if not sighting.number and (why := _refused(sighting, user)):
-            return why
-    return ""
+    return next((why for i in range(len(seen)) if (why := _not_allowed(user, seen, i))), "")
+
+
+def _not_allowed(user: str, seen: list[Sighting], index: int) -> str:
+    if seen[index].number != errno.EACCES:
+        return "" if seen[index].number else _refused(seen[index], user)
+    folder = next((one for one in seen[index:] if not one.number), None)
+    return _unsearchable(folder, user) if folder else ""
 
 
 def _unsearchable(folder: Sighting, user: str) -> str:
@@ -130,7 +131,7 @@ def not_executed(number: int, user: str, seen: list[Sighting]) -> str:
             " names is not in the container: register it with the flag F"
         )
     if number == errno.EACCES:
-        return _as_interpreter(chain, not_allowed(user, seen))
+        return _refused_interpreter(user, chain, seen)
     if number == errno.ENOEXEC:
         read = [one for one in chain if one.readable]  # the last: a script is taken for what it is
         return f"{text(read[-1].path)} {format_of(read[-1])}" if read else ""
@@ -144,10 +145,12 @@ def not_executed(number: int, user: str, seen: list[Sighting]) -> str:
     return ""
 
 
-def _as_interpreter(chain: list[Sighting], why: str) -> str:
-    if not why or len(chain) == 1 or why.startswith(text(chain[0].path) + " "):
-        return why
-    return f"interpreter of {text(chain[-2].path)}: {why}"
+def _refused_interpreter(user: str, chain: list[Sighting], seen: list[Sighting]) -> str:
+    """The program itself may be executed, as find_executable has found."""
+    for index in range(1, len(chain)):
+        if why := _not_allowed(user, seen, index):
+            return f"interpreter of {text(seen[index - 1].path)}: {why}"
+    return ""
 
 
 def _no_interpreter(program: Sighting, missing: Sighting) -> str:

@@ -178,6 +178,16 @@ def test_a_link_to_an_interpreter() -> None:
     )
 
 
+def test_which_interpreter_may_not_be_executed() -> None:
+    script = sighting(b"/app", b"#!/sh\n", mode=S_IFREG | 0o750)  # for a further group of ours
+    shell = sighting(b"/sh", mode=S_IFREG | 0o644)
+    loader = sighting(b"/ld.so")
+    found = evidence.sightings(seen(script, shell, loader))
+    why = failed_program.not_executed(errno.EACCES, "1000:1000", found)
+    assert why == "interpreter of /app: /sh (mode 0644) is executable for nobody: chmod +x"
+    assert failed_program.not_executed(errno.EACCES, "1000:1000", found[:1]) == ""
+
+
 def test_types_of_file_systems() -> None:
     assert "CONFIG_OVERLAY_FS, or `modprobe overlay`" in failed_mount.unknown_type("overlay")
     assert failed_mount.unknown_type("rbind").startswith("rbind is an option")
