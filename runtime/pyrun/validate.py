@@ -13,6 +13,7 @@ import os
 from jsonschema import Draft7Validator
 
 from pyrun import _schema, jsonscan, schema_check
+from pyrun.cgroup import resources
 from pyrun.compile import (
     checks,
     layers,
@@ -98,6 +99,7 @@ def notices(config: object, bundle: str) -> list[Problem]:
         *_unknown_names(config, _schema.CONFIG, ""),
         *_guarded(unsupported.problems, config),
         *_guarded(_unknown_capabilities, config),
+        *_guarded(lambda known: resources.left_out(known["linux"]["resources"]), config),
         *_guarded(_ignored_options, config),
         *_guarded(lambda known: _rootfs(known, bundle), config),
         *_guarded(lambda known: _layers(known, bundle), config),

@@ -135,6 +135,18 @@ def test_what_this_version_can_not_honour_is_noticed(
     assert (pointer, text) == ("/linux/personality", "not supported by this version")
 
 
+def test_limits_that_kernels_no_longer_have_are_noticed(tmp_path: Path) -> None:
+    (tmp_path / "rootfs").mkdir()
+    limits = {"kernel": 1 << 20, "kernelTCP": 5}
+    config = configs.with_("linux/resources/memory", limits)
+    text = "is ignored: kernels count this memory in memory.limit"
+    assert validate.notices(config, str(tmp_path)) == [
+        (f"/linux/resources/memory/{name}", text) for name in limits
+    ]
+    config["linux"]["resources"]["memory"] = {"kernel": -1, "kernelTCP": 0}
+    assert validate.notices(config, str(tmp_path)) == []
+
+
 def test_a_rootfs_that_is_a_file(tmp_path: Path) -> None:
     (tmp_path / "rootfs").touch()
     [(pointer, text)] = validate.notices(configs.minimal(), str(tmp_path))
