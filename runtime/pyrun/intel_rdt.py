@@ -12,9 +12,9 @@ from __future__ import annotations
 import errno
 import os
 
+from pyrun.cgroup import cgroupfs
 from pyrun.cgroup.facts import unescape
 from pyrun.errors import Error, from_os, reason
-from pyrun.init import read_text
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ def mount_point(mountinfo: str, filesystems: str) -> str:
 
 def host_mount_point() -> str:
     """mount_point() of this host. Raises Error."""
-    return mount_point(read_text("/proc/self/mountinfo"), read_text("/proc/filesystems"))
+    return mount_point(cgroupfs.read("/proc/self/mountinfo"), cgroupfs.read("/proc/filesystems"))
 
 
 def plan(rdt: Config, container_id: str, root: str) -> Config:
@@ -148,7 +148,7 @@ def _in_use(group: str) -> bool:
 
 def _read(path: str) -> str:
     try:
-        return read_text(path)
+        return cgroupfs.read(path)
     except OSError as error:
         raise from_os(error, f"read {path}", POINTER) from None
 
@@ -168,7 +168,7 @@ def _write(record: Config, path: str, line: str, pointer: str) -> None:
 def _failed(error: OSError, root: str, doing: str, pointer: str) -> Error:
     """With what resctrl itself says of its last command."""
     try:
-        status = read_text(f"{root}/info/last_cmd_status").strip()
+        status = cgroupfs.read(f"{root}/info/last_cmd_status").strip()
     except OSError:
         status = ""
     detail = f": {status}" if status not in ("", "ok") else ""

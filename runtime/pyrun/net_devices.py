@@ -53,13 +53,15 @@ HINTS = {
 
 
 class Device:
-    """One device: what it was on the host, and its number in the container."""
+    """One device: what it was on the host, and its number in the container. `name` is what the
+    config calls it, which may be an alternative one."""
 
-    __slots__ = ("addresses", "index", "inner_index", "name", "up")
+    __slots__ = ("addresses", "host_name", "index", "inner_index", "name", "up")
 
     def __init__(self, host: IPRoute, name: str) -> None:
         [link] = host.link("get", ifname=name)
         self.name = name
+        self.host_name: str = link.get_attr("IFLA_IFNAME")
         self.index: int = link["index"]
         self.inner_index = 0
         self.up = bool(link["flags"] & IFF_UP)
@@ -100,30 +102,41 @@ class Move:
         try:
             device = Device(self.host, name)
         except NetlinkError as error:
-            raise _error(error.code, name, "look it up") from None
-        if not new_name.endswith(TEMPLATE) and _links(self.inner, ifname=new_name):
-            raise _error(errno.EEXIST, name, f"call it {new_name} in the container")
+            raise _error(error.code, name, "look it up", HINTS.get(error.code, "")) from None
+        if not new_name.endswith(TEMPLATE) and _has(self.inner, ifname=new_name):
+            doing = f"call it {new_name} in the container"
+            raise _error(errno.EEXIST, name, doing, HINTS[errno.EEXIST])
         return device
 
     def _move(self, device: Device, new_name: str) -> None:
         taken = {link["index"] for link in self.inner.get_links()}
         free = device.index if device.index not in taken else max(taken) + 1
-        doing = f"move it into the container as {new_name}"
         try:
             self._send(self.host, device, free, self.namespace, new_name)
-            device.inner_index = free
-            self.moved.append(device)
+        except NetlinkError as error:
+            if not _has(self.host, index=device.index):
+                # The kernel moves first and renames then: it is there, under its old name.
+                self._record(device, free)
+            doing = f"move it into the container as {new_name}"
+            raise _error(error.code, device.name, doing, HINTS.get(error.code, "")) from None
+        self._record(device, free)
+        self._set_up(device)
+
+    def _record(self, device: Device, index: int) -> None:
+        device.inner_index = index
+        self.moved.append(device)
+
+    def _set_up(self, device: Device) -> None:
+        doing = ""
+        try:
             for address in device.addresses:
                 doing = f"keep its address {_shown(address)}"
-                _add(self.inner, free, address)
+                _add(self.inner, device.inner_index, address)
             doing = "set it up"
-            self.inner.link("set", index=free, state="up")
+            self.inner.link("set", index=device.inner_index, state="up")
         except NetlinkError as error:
-            if device not in self.moved and not _links(self.host, index=device.index):
-                # The kernel moves first and renames then: it is there, under its old name.
-                device.inner_index = free
-                self.moved.append(device)
-            raise _error(error.code, device.name, doing) from None
+            hint = "IPv6 may be disabled there" if error.code == errno.EACCES else ""
+            raise _error(error.code, device.name, doing, hint) from None
 
     @staticmethod
     def _send(sender: IPRoute, device: Device, index: int, namespace: int, name: str) -> None:
@@ -137,7 +150,7 @@ class Move:
         while self.moved:
             device = self.moved.pop()
             try:
-                self._send(self.inner, device, device.index, self.home, device.name)
+                self._send(self.inner, device, device.index, self.home, device.host_name)
                 for address in device.addresses:
                     _add(self.host, device.index, address)
                 if device.up:
@@ -166,7 +179,7 @@ def _permanent(host: IPRoute, index: int) -> list[Any]:
     return [address for address in found if address["family"] == AF_INET] + newest_first[::-1]
 
 
-def _links(place: IPRoute, **which: Any) -> bool:
+def _has(place: IPRoute, **which: Any) -> bool:
     """Whether there is such a device."""
     try:
         return bool(place.link("get", **which))
@@ -201,9 +214,6 @@ def _add(place: IPRoute, index: int, address: Any) -> None:
     )
 
 
-def _error(number: int, name: str, doing: str) -> Error:
-    return Error(
-        f"network device {name}: {doing}: {reason(number)}",
-        f"/linux/netDevices{step(name)}",
-        HINTS.get(number, ""),
-    )
+def _error(number: int, name: str, doing: str, hint: str = "") -> Error:
+    text = f"network device {name}: {doing}: {reason(number)}"
+    return Error(text, f"/linux/netDevices{step(name)}", hint)

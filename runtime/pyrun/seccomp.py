@@ -18,8 +18,7 @@ import _struct
 import os
 from _blake2 import blake2b
 
-from pyrun.compile import seccomp_enosys
-from pyrun.compile.seccomp import ROOT
+from pyrun.compile.seccomp import NARROW, ROOT
 from pyrun.errors import Error
 
 TYPE_CHECKING = False
@@ -27,7 +26,7 @@ if TYPE_CHECKING:
     from pyrun.types import Config
 
 # Raise it whenever the program made from the same profile changes.
-GENERATION = 1
+GENERATION = 2
 
 INSTRUCTION = 8  # bytes of a struct sock_filter
 LONGEST = 4096  # instructions: BPF_MAXINSNS
@@ -66,14 +65,19 @@ def program(profile: Config, cache_dir: str) -> bytes:
 
 def _compile(profile: Config) -> tuple[bytes, str]:
     """The program, and the path of the libseccomp that made it."""
-    # Here and not above: it loads libseccomp, which a create with a cached program never needs.
+    # Here and not above: a create with a cached program never needs them, nor libseccomp.
+    from pyrun.compile import seccomp_comparisons, seccomp_enosys
     from pyrun.kernel import libseccomp
 
-    code = libseccomp.bpf(profile)
+    shown, ours = seccomp_comparisons.split(profile)
+    code = libseccomp.bpf({**profile, "rules": shown})
     if libseccomp.x32_is_idle(profile):
         code = (
             seccomp_enosys.x32_default(libseccomp.lib.SCMP_ARCH_X86_64, profile["default"]) + code
         )
+    if ours:
+        calls = libseccomp.calls(profile["archs"], NARROW, ours)
+        code = seccomp_comparisons.stub(calls, profile["default"]) + code
     if seccomp_enosys.needed(profile["default"]):
         code = seccomp_enosys.stub(libseccomp.limits(profile)) + code
     count = len(code) // INSTRUCTION

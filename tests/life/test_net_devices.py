@@ -193,7 +193,7 @@ def test_name_in_use(container: Container, bundle: Bundle, device: str, other: i
 
 
 def test_another_name_in_use(container: Container, bundle: Bundle, device: str, other: int) -> None:
-    """An alternative one, which the kernel finds out when the device is there already."""
+    """An alternative one."""
     ip("link", "add", "eth0", "type", "veth", "peer", "name", "eth1", of=other)
     ip("link", "property", "add", "dev", "eth1", "altname", "uplink", of=other)
     join(bundle, f"/proc/{other}/ns/net")
@@ -205,6 +205,27 @@ def test_another_name_in_use(container: Container, bundle: Bundle, device: str, 
     assert sorted(devices(of=other)) == ["eth0", "eth1", "lo"]
 
 
+def test_its_own_other_name(container: Container, bundle: Bundle, device: str, other: int) -> None:
+    """Which is in use: the kernel says so when the device is there already."""
+    ip("link", "property", "add", "dev", device, "altname", f"{device}x")
+    join(bundle, f"/proc/{other}/ns/net")
+    bundle.linux["netDevices"] = {device: {"name": f"{device}x"}}
+    result = container.run("print x")
+    assert result.code == 1
+    assert "file exists" in result.err
+    check_untouched(device)
+    assert sorted(devices(of=other)) == ["lo"]
+
+
+def test_by_another_name(container: Container, bundle: Bundle, device: str) -> None:
+    """After a failed create it has its own one."""
+    ip("link", "property", "add", "dev", device, "altname", f"{device}x")
+    bundle.linux["netDevices"] = {f"{device}x": {"name": "eth0"}}
+    bundle.process["args"] = ["/nowhere"]
+    assert "/nowhere" in container.run().err
+    check_untouched(device)
+
+
 def test_its_number_in_use(container: Container, bundle: Bundle, device: str, other: int) -> None:
     """In another namespace a device may have its number."""
     number = json.loads(ip("-json", "link", "show", device))[0]["ifindex"]
@@ -214,6 +235,21 @@ def test_its_number_in_use(container: Container, bundle: Bundle, device: str, ot
     join(bundle, f"/proc/{other}/ns/net")
     bundle.linux["netDevices"] = {device: {"name": "eth0"}}
     assert container.ask("interface eth0")[0].splitlines() == UP
+
+
+def test_address_that_cannot_be_kept(
+    container: Container, bundle: Bundle, device: str, other: int
+) -> None:
+    """An error, as all of them have to be."""
+    switch = "echo 1 >/proc/sys/net/ipv6/conf/default/disable_ipv6"
+    place = ["nsenter", "--net", "--target", str(other)]
+    subprocess.run([*place, "sh", "-c", switch], check=True)
+    join(bundle, f"/proc/{other}/ns/net")
+    bundle.linux["netDevices"] = {device: {"name": "eth0"}}
+    result = container.run("print x")
+    assert result.code == 1
+    assert "keep its address 2001:db8::8/64: permission denied: IPv6" in result.err
+    check_untouched(device)
 
 
 @pytest.mark.parametrize("joined", [True, False])

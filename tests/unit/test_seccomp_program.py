@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import ctypes
 import errno
-import itertools
 import os
 import struct
 from pathlib import Path
@@ -21,79 +20,7 @@ from pyrun import seccomp as programs
 from pyrun.compile import seccomp, seccomp_enosys
 from pyrun.errors import Error
 from pyrun.kernel import libseccomp
-
-NATIVE = reference.NATIVE
-AUDIT = sorted({audit for _, audit, _ in reference.ARCHS.values()})
-NARROW = [reference.ARCHS["x86"][1], reference.ARCHS["arm"][1]]
-STRANGE = [*range(460, 520, 7), 1023, 0x3FFFFFFF, 0x40000000 + 700, 0x7FFFFFFF, 0xFFFFFFFF]
-SOCKETS = "socket bind connect listen accept getsockname getpeername send recv shutdown setsockopt"
-SOCKETS += " getsockopt"
-PREFIXES = ("sem", "msg", "shm", *SOCKETS.split())
-MULTIPLEXED = {name for name in reference.TABLES[NATIVE] if name.startswith(PREFIXES)}
-NAMES = sorted(set(reference.TABLES[NATIVE]) - MULTIPLEXED)
-
-
-def compiled(config: dict[str, Any]) -> list[bpf.Instruction]:
-    profile = seccomp.profile(config, NATIVE)
-    assert profile is not None
-    return bpf.decode(programs.program(profile, ""))
-
-
-def numbers(config: dict[str, Any], audit: int) -> list[int]:
-    """Every number of the ABIs of an architecture, and some that no ABI has."""
-    found: set[int | None] = set(STRANGE)
-    for abi, table in reference.TABLES.items():
-        if reference.ARCHS[abi][1] == audit:
-            known: set[int | None] = set(table.values())
-            if abi == "x86":
-                named = {name for rule in config["syscalls"] for name in rule["names"]}
-                for name in named & MULTIPLEXED:
-                    known -= {table.get(name), reference.SOCKETCALL, reference.IPC}
-            found |= known
-    return sorted(number for number in found if number is not None)
-
-
-def corners(config: dict[str, Any]) -> dict[str, list[tuple[int, ...]]]:
-    """Arguments around the values of the conditions on each name."""
-    found: dict[str, list[tuple[int, ...]]] = {}
-    for rule in config["syscalls"]:
-        spots: list[set[int]] = [{0} for _ in range(6)]
-        for condition in rule.get("args", []):
-            value, second = condition["value"], condition.get("valueTwo", 0)
-            around = {value, value + 1, value - 1, value ^ 1 << 32, value ^ 1 << 31, second}
-            around |= {second | ~value, ~value, 2**64 - 1, 2**63, second ^ 1 << 40}
-            spots[condition["index"]] |= {number % 2**64 for number in around}
-        picks = list(itertools.islice(itertools.product(*map(sorted, spots)), 400))
-        for name in rule["names"]:
-            found.setdefault(name, []).extend(picks)
-    return found
-
-
-def check(config: dict[str, Any], code: list[bpf.Instruction]) -> None:
-    zero = (0,) * 6
-    points = corners(config)
-    for audit in AUDIT:
-        by_number: dict[int, list[tuple[int, ...]]] = {}
-        for abi, table in reference.TABLES.items():
-            if reference.ARCHS[abi][1] == audit:
-                for name in points.keys() & table.keys():
-                    by_number.setdefault(table[name], []).extend(points[name])
-        for number in numbers(config, audit):
-            # A 32-bit machine has no upper halves.
-            ones = 2**32 - 1 if audit in NARROW else 2**64 - 1
-            for wide in {zero, *by_number.get(number, [])}:
-                args = tuple(arg & ones for arg in wide)
-                expected = reference.answer(config, audit, number, args)
-                got = bpf.run(code, audit, number, args)
-                assert got == expected, (hex(audit), number, [hex(arg) for arg in args])
-
-
-def allow(*names: str, **more: Any) -> dict[str, Any]:
-    return {"names": list(names), "action": "SCMP_ACT_ALLOW", **more}
-
-
-def when(index: int, op: str, value: int, second: int = 0) -> dict[str, Any]:
-    return {"index": index, "op": f"SCMP_CMP_{op}", "value": value, "valueTwo": second}
+from unit.seccomp_programs import NAMES, NATIVE, allow, check, compiled, when
 
 
 def engine_profile() -> dict[str, Any]:
@@ -160,15 +87,17 @@ def conditions(draw: st.DrawFn) -> list[dict[str, Any]]:
 
 Alternatives = st.SearchStrategy[list[list[dict[str, Any]]]]
 NO_CONDITION: Alternatives = st.just([[]])
-# Rules of one call that compare the same argument otherwise than for equality are no part of
-# this: libseccomp 2.5 merges some of them wrongly.
 ONE_OF_SOME_VALUES: Alternatives = st.builds(
     lambda index, values: [[when(index, "EQ", value)] for value in values],
     st.integers(0, 5),
     st.lists(VALUES, min_size=2, max_size=4, unique=True),
 )
+SEVERAL: Alternatives = st.lists(conditions(), min_size=2, max_size=4)
 ACTIONS = st.sampled_from(sorted(reference.WORDS))
 DATA = st.none() | st.sampled_from([0, 1, 38, 4094])
+
+
+ALTERNATIVES = NO_CONDITION | ONE_OF_SOME_VALUES | SEVERAL | conditions().map(lambda c: [c])
 
 
 @st.composite
@@ -187,7 +116,7 @@ def configs(draw: st.DrawFn) -> dict[str, Any]:
         if rule["action"] in ("SCMP_ACT_ERRNO", "SCMP_ACT_TRACE"):
             data = draw(DATA)
             rule |= {} if data is None else {"errnoRet": data}
-        alternatives = draw(NO_CONDITION | ONE_OF_SOME_VALUES | conditions().map(lambda c: [c]))
+        alternatives = draw(ALTERNATIVES)
         config["syscalls"] += [rule | ({"args": args} if args else {}) for args in alternatives]
     return config
 
@@ -261,6 +190,12 @@ def test_an_architecture_that_this_libseccomp_lacks() -> None:
         programs.program(profile, "")
     assert caught.value.pointer == "/linux/seccomp/architectures"
     assert libseccomp.version() in str(caught.value)
+
+
+def test_an_architecture_of_another_byte_order() -> None:
+    config = {"defaultAction": "SCMP_ACT_LOG", "architectures": ["SCMP_ARCH_S390X"]}
+    with pytest.raises(Error, match="add architecture s390x: .*its byte order is not that"):
+        compiled(config)
 
 
 def test_a_filter_that_is_too_long_for_the_kernel() -> None:

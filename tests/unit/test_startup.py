@@ -63,7 +63,7 @@ pyrun.compile.checks_linux pyrun.compile.checks_mounts pyrun.compile.devices
 pyrun.compile.donations pyrun.compile.hooks pyrun.compile.id_maps pyrun.compile.mount_options
 pyrun.compile.mounts pyrun.compile.namespaces pyrun.compile.order pyrun.compile.paths
 pyrun.compile.process pyrun.compile.rlimits pyrun.compile.rootfs pyrun.compile.seccomp
-pyrun.compile.seccomp_enosys pyrun.compile.slots pyrun.compile.sysctl pyrun.compile.sysctl_names
+pyrun.compile.slots pyrun.compile.sysctl pyrun.compile.sysctl_names
 pyrun.compile.terminal pyrun.compile.unsupported pyrun.compile.uts
 """
 # One or the other, by what the machine has.

@@ -50,6 +50,14 @@ ARCHITECTURES = (
 )
 # fmt: on
 
+# Those whose system calls take arguments of 32 bits: libseccomp compares no more of them.
+# fmt: off
+NARROW = (
+    "x86", "x32", "arm", "mips", "mips64n32", "mipsel", "mipsel64n32", "ppc", "s390", "parisc",
+    "m68k", "sh", "sheb",
+)
+# fmt: on
+
 # uname(2)'s machine, where it is not the name of the architecture.
 MACHINES = {
     "i386": "x86",

@@ -46,11 +46,11 @@ def stub(limits: Limits) -> bytes:
     are ENOSYS when the profile has no x32. An architecture without an entry falls through.
     """
     sections = [_section(arch, *limit) for arch, limit in limits.items()]
-    code = [_op(LOAD, ARCH)] if sections else []
+    code = [instruction(LOAD, ARCH)] if sections else []
     for index, section in enumerate(sections):
         rest = sum(len(later) for later in sections[index + 1 :])
         # Conditional jumps reach 255 instructions, BPF_JA any number: only it leaves a section.
-        code += [*section[:-1], _op(GOTO, rest)]
+        code += [*section[:-1], instruction(GOTO, rest)]
     return b"".join(code)
 
 
@@ -60,8 +60,12 @@ def x32_default(arch: int, default: int) -> bytes:
     For profiles with x32 but no rule for it, which libseccomp must not see: see
     pyrun.kernel.libseccomp.x32_is_idle.
     """
-    body = [_op(LOAD, NR), _op(IF_AT_LEAST, X32_BIT, 0, 1), _op(RETURN, default)]
-    return b"".join([_op(LOAD, ARCH), _op(IF_EQUAL, arch, 0, len(body)), *body])
+    body = [
+        instruction(LOAD, NR),
+        instruction(IF_AT_LEAST, X32_BIT, 0, 1),
+        instruction(RETURN, default),
+    ]
+    return b"".join([instruction(LOAD, ARCH), instruction(IF_EQUAL, arch, 0, len(body)), *body])
 
 
 def _section(
@@ -77,14 +81,14 @@ def _section(
     # The body is: load the number, the checks, the refusal, the way out.
     deny = len(checks) + 1
     places = {"deny": deny, "pass": deny + 1, "native": len(checks)}
-    body = [_op(LOAD, NR)]
+    body = [instruction(LOAD, NR)]
     for at, (code, operand, yes, no) in enumerate(checks, 1):
         jumps = [places[place] - at - 1 if place else 0 for place in (yes, no)]
-        body.append(_op(code, operand, *jumps))
-    body += [_op(RETURN, ERRNO | ENOSYS), _op(GOTO, 0)]
-    return [_op(IF_EQUAL, arch, 0, len(body)), *body]
+        body.append(instruction(code, operand, *jumps))
+    body += [instruction(RETURN, ERRNO | ENOSYS), instruction(GOTO, 0)]
+    return [instruction(IF_EQUAL, arch, 0, len(body)), *body]
 
 
-def _op(code: int, operand: int, yes: int = 0, no: int = 0) -> bytes:
+def instruction(code: int, operand: int, yes: int = 0, no: int = 0) -> bytes:
     """One struct sock_filter, in the order of this machine's bytes."""
     return _struct.pack("=HBBI", code, yes, no, operand)

@@ -51,6 +51,8 @@ struct scmp_arg_cmp {
 const struct scmp_version *seccomp_version(void);
 uint32_t seccomp_arch_native(void);
 uint32_t seccomp_arch_resolve_name(const char *arch_name);
+char *seccomp_syscall_resolve_num_arch(uint32_t arch_token, int num);
+void free(void *pointer);
 int seccomp_syscall_resolve_name(const char *name);
 int seccomp_syscall_resolve_name_arch(uint32_t arch_token, const char *name);
 scmp_filter_ctx seccomp_init(uint32_t def_action);
@@ -67,7 +69,7 @@ def builder() -> cffi.FFI:
     """The cffi builder of pyrun.kernel._seccomp."""
     ffi = cffi.FFI()
     ffi.cdef(DECLARATIONS)
-    ffi.set_source(MODULE, "#include <seccomp.h>", libraries=["seccomp"])
+    ffi.set_source(MODULE, "#include <seccomp.h>\n#include <stdlib.h>", libraries=["seccomp"])
     return ffi
 
 

@@ -13,6 +13,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from pyrun.compile.seccomp_comparisons import Calls, Rules
     from pyrun.compile.seccomp_enosys import Limits
     from pyrun.types import Config
 
@@ -25,6 +26,11 @@ FEW_RULES = 32
 BINARY_TREE = 2
 
 EVERY_NUMBER = 0xFFFFFFFF
+
+# What libseccomp gives for calls that are reached by socketcall(2) or ipc(2), and, on most
+# architectures that have those, by a number of their own besides.
+MULTIPLEXED = range(-299, -99)
+HIGHEST_OWN = 1024
 
 
 def version() -> str:
@@ -46,7 +52,9 @@ def path() -> str:
 def bpf(profile: Config) -> bytes:
     """The filter of a profile (compile.seccomp.profile): an array of struct sock_filter.
 
-    System calls that libseccomp does not know are left out. Raises Error for what it refuses.
+    System calls that libseccomp does not know are left out; no rule may say what the default says,
+    and no call have rules that libseccomp confuses (seccomp_comparisons.split). Raises Error for
+    what it refuses.
     """
     context = lib.seccomp_init(profile["default"])
     if context == ffi.NULL:
@@ -98,11 +106,40 @@ def limits(profile: Config) -> Limits:
     return found
 
 
+def calls(archs: list[str], narrow: tuple[str, ...], rules: dict[str, Rules]) -> Calls:
+    """The numbers of the calls that `rules` names, as seccomp_comparisons.stub takes them; on the
+    architectures in `narrow`, arguments have 32 bits."""
+    found: Calls = []
+    for arch in archs:
+        token = _token(arch)
+        audit = lib.SCMP_ARCH_X86_64 if arch == "x32" else token
+        numbers = {}
+        for name in filter(_known, rules):
+            number = _number(token, name)
+            if number in MULTIPLEXED:
+                number = _own_number(token, name)
+            if number >= 0:
+                numbers[number] = rules[name]
+        found.append((audit, arch not in narrow, numbers))
+    return found
+
+
+def _own_number(token: int, name: str) -> int:
+    """The number of a multiplexed call on an architecture that has it both ways, or -1."""
+    for number in range(HIGHEST_OWN):
+        text = lib.seccomp_syscall_resolve_num_arch(token, number)
+        if text == ffi.NULL:
+            continue
+        same = ffi.string(text) == name.encode()
+        lib.free(text)
+        if same:
+            return number
+    return -1
+
+
 def _add_rules(context: Any, profile: Config) -> None:
     count = 0
     for names, action, conditions in profile["rules"]:
-        if action == profile["default"]:  # libseccomp refuses a rule that changes nothing
-            continue
         comparisons = ffi.new(
             "struct scmp_arg_cmp[]",
             [(index, getattr(lib, f"SCMP_CMP_{op}"), a, b) for index, op, a, b in conditions],
@@ -160,4 +197,5 @@ def _export(context: Any) -> bytes:
 
 def _check(code: int, doing: str, ignored: str = "") -> None:
     if code < 0 and errno.errorcode.get(-code) != ignored:
-        raise Error(f"libseccomp: {doing}: {reason(-code)}", ROOT)
+        hint = "its byte order is not that of this machine" if code == -errno.EDOM else ""
+        raise Error(f"libseccomp: {doing}: {reason(-code)}", ROOT, hint)
