@@ -79,7 +79,9 @@ def test_options_that_do_not_work(container: Container) -> None:
     assert result.err.startswith("pyrun: ps prints no column PID: ")
     result = container.runtime("ps", container.id, "--nonsense")
     assert result.code == 1
-    assert result.err.startswith("pyrun: ps --nonsense: exit code 1: error: unknown gnu long option")
+    assert result.err.startswith(
+        "pyrun: ps --nonsense: exit code 1: error: unknown gnu long option"
+    )
 
 
 @pyrun_only("runc 1.1 and crun 1.8 have other words")

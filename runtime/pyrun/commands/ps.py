@@ -37,7 +37,11 @@ def _table(options: Sequence[str]) -> str:
     environment = {**os.environ, "PATH": os.environ.get("PATH") or PATH}
     try:
         found = subprocess.run(
-            ["ps", *options], env=environment, stdin=subprocess.DEVNULL, capture_output=True
+            ["ps", *options],
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            check=False,
         )
     except OSError as error:
         raise from_os(error, "run ps", hint="--format json does without it") from None
