@@ -40,10 +40,10 @@ def prepare(opts: Options, fifo: bool) -> Prepared:
     """Load, check, gather and compile. Raises Error, or ConfigError with all problems at once."""
     config, facts = gather(opts, fifo)
     if log.warns():
-        from pyrun.cgroup import resources
+        from pyrun.cgroup.resources import left_out
 
-        limits = (config.get("linux") or {}).get("resources") or {}
-        for pointer, text in (*capabilities.problems(config, facts), *resources.ignored(limits)):
+        found = capabilities.problems(config, facts)
+        for pointer, text in found + left_out((config.get("linux") or {}).get("resources") or {}):
             log.warning(f"config.json {pointer}: {text}")
     return complete(opts, config, facts, os.path.join(state.root_path(opts), ".cache", "seccomp"))
 

@@ -13,14 +13,14 @@ from pyrun.errors import Error
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from typing import Any, TypeAlias
+
+    from pyrun.types import Problem
 
     Write: TypeAlias = tuple[str, str, tuple[tuple[str, str], ...], bool]
 
 BASE = "/linux/resources"
 BACK_AT_0 = ("burst", "idle")  # of cpu: 0 takes it back; without the file there is nothing to take
-IGNORED = ("kernel", "kernelTCP")  # of memory
 MEMBERS = ("cgroup.procs", "cgroup.threads")
 V1_ONLY = "this is a feature of cgroup v1 that v2 does not have"
 
@@ -77,13 +77,15 @@ def v2(resources: dict[str, Any]) -> list[Write]:
     return found
 
 
-def ignored(resources: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    """(pointer, why) of what is given and not set, for a warning: fields of memory that the spec
-    does not recommend, and that engines keep sending."""
+def left_out(resources: dict[str, Any]) -> list[Problem]:
+    """(pointer, message) of limits that are "NOT RECOMMENDED" in config-linux.md and gone from the
+    kernel: to be logged as a warning."""
     memory = resources.get("memory") or {}
-    for field in IGNORED:
-        if memory.get(field) and memory[field] != -1:
-            yield f"{BASE}/memory/{field}", "is ignored: memory.limit counts that memory too"
+    return [
+        (f"{BASE}/memory/{name}", "is ignored: kernels count this memory in memory.limit")
+        for name in ("kernel", "kernelTCP")
+        if (memory.get(name) or 0) > 0
+    ]
 
 
 def entry(pointer: str, controller: str, file: str, value: object, optional: bool = False) -> Write:
@@ -227,7 +229,7 @@ def _check_memory(memory: dict[str, Any]) -> None:
 
 
 def _memory_v1(memory: dict[str, Any]) -> list[Write]:
-    # checkBeforeUpdate is what the kernel does here in any case.
+    # kernel and kernelTCP: see left_out(). checkBeforeUpdate is what the kernel does here anyway.
     base = f"{BASE}/memory"
     _check_memory(memory)
     found: list[Write] = []

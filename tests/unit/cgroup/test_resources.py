@@ -276,16 +276,6 @@ def test_what_is_0_by_default_may_lack_its_file(unified: bool) -> None:
         assert [write[3] for write in found] == [False, optional, optional]
 
 
-def test_ignored_fields_are_told() -> None:
-    memory = {"kernel": 5, "kernelTCP": 6, "limit": 7}
-    assert [pointer for pointer, _ in resources.ignored({"memory": memory})] == [
-        f"{BASE}/memory/kernel",
-        f"{BASE}/memory/kernelTCP",
-    ]
-    assert not list(resources.ignored({"memory": {"kernel": -1, "kernelTCP": 0}}))
-    assert not list(resources.ignored({}))
-
-
 def test_every_write_names_the_field_that_asked() -> None:
     for table, convert in ((V1, resources.v1), (V2, resources.v2)):
         for fragment, _ in table:
