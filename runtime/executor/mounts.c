@@ -300,12 +300,23 @@ int op_chroot(const uint64_t *arg)
     return chdir("/");
 }
 
+/* Whether the file there is the one that was to be made; errno stays EEXIST. */
+static int is_node(int directory, const char *name, mode_t mode, dev_t device)
+{
+    struct stat status;
+    int found = fstatat(directory, name, &status, AT_SYMLINK_NOFOLLOW) == 0 &&
+                (status.st_mode & S_IFMT) == (mode & S_IFMT) &&
+                (S_ISFIFO(mode) || status.st_rdev == device);
+    errno = EEXIST;
+    return found;
+}
+
 int op_make_node(const uint64_t *arg)
 {
     int directory = slot[arg[0]];
     const char *name = str(arg[1]);
     if (mknodat(directory, name, (mode_t)arg[2], (dev_t)arg[3]) < 0)
-        return errno == EEXIST ? 0 : -1;
+        return errno == EEXIST && is_node(directory, name, (mode_t)arg[2], (dev_t)arg[3]) ? 0 : -1;
     if (!arg[4] && !arg[5])
         return 0; /* made by root, with no umask: owner and mode are right */
     return fchownat(directory, name, (uid_t)arg[4], (gid_t)arg[5], AT_SYMLINK_NOFOLLOW);

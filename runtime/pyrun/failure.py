@@ -27,6 +27,7 @@ HINTS = {
     ("open_tree", errno.EACCES): "the caller (or root of the user namespace) may not go there",
     ("make_in_root", errno.EROFS): "the mount point is missing and the root is read-only",
     ("make_in_root", errno.ELOOP): "a symbolic link is in the way",
+    ("make_node", errno.EEXIST): "what is there is not this device",
     ("move_mount", errno.ENOTDIR): "one of source and destination is a directory, the other is not",
     # since 6.13 the kernel says it so
     ("move_mount", errno.EINVAL): "one of source and destination may be a directory and the other"

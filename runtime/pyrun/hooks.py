@@ -75,8 +75,10 @@ def _run(
         raise Error("must be greater than zero", f"{pointer}/timeout")
     if not hook["path"].startswith("/"):
         raise Error(f"{hook['path']!r} is not an absolute path", f"{pointer}/path")
-    stdin, output = -1, Output()
+    stdin = -1
+    output: Output | None = None
     try:
+        output = Output()
         stdin = os.memfd_create("hook state", os.MFD_CLOEXEC)
         left = memoryview(state)
         while left:
@@ -88,7 +90,8 @@ def _run(
     except OSError as error:
         raise from_os(error, name, pointer) from None
     finally:
-        output.close()
+        if output is not None:
+            output.close()
         if stdin >= 0:
             os.close(stdin)
 

@@ -240,7 +240,8 @@ def chroot(root: Slot) -> Op:
 
 
 def make_node(directory: Slot, name: str, mode: int, device: int, uid: int, gid: int) -> Op:
-    """mknodat(2), then owner and mode as asked whatever the umask; one that is there is kept."""
+    """mknodat(2), then owner and mode as asked whatever the umask. One that is there is kept, if it
+    is the same device: config-linux.md, Devices, has another file be an error (EEXIST)."""
     return ("make_node", (directory, name, mode, device, uid, gid), 0)
 
 

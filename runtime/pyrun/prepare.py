@@ -40,7 +40,10 @@ def prepare(opts: Options, fifo: bool) -> Prepared:
     """Load, check, gather and compile. Raises Error, or ConfigError with all problems at once."""
     config, facts = gather(opts, fifo)
     if log.warns():
-        for pointer, text in capabilities.problems(config, facts):
+        from pyrun.cgroup.resources import left_out
+
+        found = capabilities.problems(config, facts)
+        for pointer, text in found + left_out((config.get("linux") or {}).get("resources") or {}):
             log.warning(f"config.json {pointer}: {text}")
     return complete(opts, config, facts, os.path.join(state.root_path(opts), ".cache", "seccomp"))
 

@@ -240,6 +240,7 @@ def test_no_operation_is_left_out() -> None:
     assert every - tried - BESIDE - {"Op"} == set()
 
 
+FIFO = ops.make_node(TREE, "n", S_IFIFO, 0, 0, 0)
 ERRORS: list[tuple[list[Op], int, int]] = [
     ([ops.setgroups(b"")], 0, errno.EPERM),  # denied in a map of one
     ([ops.umask(0), ops.open_host("/no/such", 0, A)], 1, errno.ENOENT),
@@ -248,6 +249,7 @@ ERRORS: list[tuple[list[Op], int, int]] = [
     ([ops.fsopen("tmpfs", A), ops.fsconfig(A, "nosuch", "1")], 1, errno.EINVAL),
     ([*tmpfs(), ops.open_in_root(TREE, "/x", O_PATH, 0, A)], 2, errno.ENOENT),
     ([*tmpfs(), ops.make_node(TREE, "n", S_IFCHR | 0o600, 259, 0, 0)], 2, errno.EPERM),
+    ([*tmpfs(), ops.symlinkat("a", TREE, "n"), FIFO], 3, errno.EEXIST),
     ([*tmpfs(), ops.symlinkat("a", TREE, "l"), ops.symlinkat("a", TREE, "l")], 3, errno.EEXIST),
     (
         [

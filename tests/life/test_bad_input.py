@@ -250,3 +250,18 @@ def test_debug_log(container: Container, bundle: Bundle) -> None:
     records = [json.loads(line) for line in log.read_text().splitlines()]
     assert records
     assert {record["level"] for record in records} == {"debug"}
+
+
+@pytest.mark.pyrun_only("its records")
+def test_a_limit_that_no_kernel_has_is_logged(container: Container, bundle: Bundle) -> None:
+    log = bundle.path / "log.json"
+    bundle.linux["resources"]["memory"] = {"kernelTCP": 1 << 20}
+    options = ["--log", log, "--log-format", "json"]
+    container.created("print x", options=[*options, "--log-level", "warning"])
+    record = json.loads(log.read_text())
+    assert record["level"] == "warning"
+    assert record["msg"].startswith("config.json /linux/resources/memory/kernelTCP: is ignored")
+    assert container.delete("--force").code == 0
+    log.unlink()
+    container.created("print x", options=options)
+    assert not log.exists()

@@ -13,7 +13,7 @@ from needs import needs
 # What runc 1.1 has of its own, or as a flag where the kernel leaves it to the file system.
 NOT_OURS = {
     "annotations": {"org.opencontainers.runc.commit", "org.opencontainers.runc.version"},
-    "mountOptions": {"acl", "noacl", "remount", "tmpcopyup"},
+    "mountOptions": {"acl", "noacl"},
 }
 
 

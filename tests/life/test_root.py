@@ -81,6 +81,27 @@ def test_listed_devices(container: Container, bundle: Bundle) -> None:
     assert outside.split()[:5] == ["c", "0666", "0", "0", "1:3"]
 
 
+@differs(runc="ignores what is there", crun="ignores what is there")
+@pytest.mark.parametrize("path", ["/srv/other", "/srv/link", "/dev/shm/node"])
+def test_listed_device_where_something_else_is(
+    container: Container, bundle: Bundle, path: str
+) -> None:
+    """config-linux.md: "If a file already exists at `path` that does not match the requested
+    device, the runtime MUST generate an error"."""
+    bundle.file("/srv/other", "text")
+    (bundle.rootfs / "srv/link").symlink_to("/dev/zero")
+    device = {"path": path, "type": "c", "major": 1, "minor": 3}
+    bundle.linux["devices"] = [device, device]  # the same twice is no contradiction
+    result = container.run("stat /dev/shm/node")
+    if path == "/dev/shm/node":
+        bundle.linux["devices"].append({**device, "minor": 5})
+        assert result.code == 0
+        result = container.run("stat /dev/shm/node")
+    assert result.code == 1
+    assert "/linux/devices" in result.err or "linux.devices" in result.err
+    assert "file exists" in result.err
+
+
 def test_dev_of_the_host(container: Container, bundle: Bundle) -> None:
     """A /dev that is bound has what it has: nothing is made in the host's."""
     before = sorted(os.listdir("/dev"))
@@ -88,6 +109,18 @@ def test_dev_of_the_host(container: Container, bundle: Bundle) -> None:
     bundle.config["mounts"].append(bind("/dev", "/dev", "rbind"))
     assert container.ask("ls /dev")[0].splitlines() == before
     assert sorted(os.listdir("/dev")) == before
+
+
+def test_device_beside_a_dev_of_the_host(container: Container, bundle: Bundle) -> None:
+    """No link of the image leads what is made to the host's /dev."""
+    bundle.without_mount("/dev", "/dev/pts", "/dev/shm", "/dev/mqueue")
+    bundle.config["mounts"].append(bind("/dev", "/dev", "rbind"))
+    bundle.linux["devices"] = [{"path": "/srv/zero", "type": "c", "major": 1, "minor": 5}]
+    assert container.ask("stat /srv/zero")[0].split()[4] == "1:5"
+    (bundle.rootfs / "way").symlink_to("/dev")
+    bundle.linux["devices"][0]["path"] = "/way/pyrun-test-zero"
+    assert container.run("print x").code == 1
+    assert not Path("/dev/pyrun-test-zero").exists()
 
 
 def test_dev_of_the_image(container: Container, bundle: Bundle) -> None:

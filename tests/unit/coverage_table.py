@@ -19,8 +19,6 @@ REFUSING = "compile.unsupported.problems"
 NOT_READ = "ignored"
 IGNORED = {
     "process.user.username": "config.md, User: of Windows",
-    "linux.resources.memory.kernel": "config-linux.md: NOT RECOMMENDED; gone with Linux 5.16",
-    "linux.resources.memory.kernelTCP": "config-linux.md: NOT RECOMMENDED; not in cgroup v2",
     "linux.resources.memory.checkBeforeUpdate": "of updates: a new cgroup uses nothing yet",
     **dict.fromkeys(
         ("freebsd", "solaris", "vm", "windows", "zos"), "config.md, Platform-specific: of another"

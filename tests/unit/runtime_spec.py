@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The specification's own schemas and examples, version 1.3.0: from runtime_spec.json, which every
-machine has; and from a copy of the specification, to make that file.
+"""The specification's own schemas and examples, version 1.3.0, from a copy of it that lies beside
+this project (or at $PYRUN_OCI_SPEC). Without one, what is to be compared with it is skipped.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 ROOT = Path(__file__).resolve().parents[2]
-RECORD = Path(__file__).with_suffix(".json")
 DOCUMENTS = ("config", "state", "features")
 PLATFORMS = ("freebsd", "solaris", "vm", "windows", "zos")
 LIMITS = ("minimum", "maximum", "minItems", "minLength", "pattern")
@@ -30,29 +29,22 @@ class Example(NamedTuple):
     text: str
 
 
-def record() -> dict[str, Any]:
-    """What runtime_spec.json holds."""
-    found: dict[str, Any] = json.loads(RECORD.read_text())
-    return found
+def present() -> bool:
+    """Whether there is a copy."""
+    return (COPY / "schema/test").is_dir()
 
 
 def examples() -> list[Example]:
-    """Those of the record."""
-    return [Example(*path.split("/"), text) for path, text in record()["examples"].items()]
+    """Those of the specification's tests; none without a copy."""
+    return [
+        Example(*path.parts[-3:], path.read_text())
+        for path in sorted(COPY.glob("schema/test/*/*/*.json"))
+    ]
 
 
-def recorded_from(copy: Path) -> dict[str, Any]:
-    """What runtime_spec.json shall hold: examples word by word, and what the schemas demand."""
-    return {
-        "source": "opencontainers/runtime-spec 1.3.0, schema/: Apache-2.0, its contributors",
-        "demands": {
-            name: sorted(demands(copy / f"schema/{name}-schema.json")) for name in DOCUMENTS
-        },
-        "examples": {
-            "/".join(path.parts[-3:]): path.read_text()
-            for path in sorted(copy.glob("schema/test/*/*/*.json"))
-        },
-    }
+def demanded(document: str) -> set[str]:
+    """What the specification's schema demands."""
+    return demands(COPY / f"schema/{document}-schema.json")
 
 
 def demands(path: Path) -> set[str]:

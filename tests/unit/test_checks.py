@@ -138,6 +138,11 @@ REFUSED: list[tuple[dict[str, object], str, str]] = [
     (with_("linux/maskedPaths", ["/x"]), "/linux/maskedPaths", "needs a mount namespace"),
     (with_("linux/readonlyPaths", ["/x"]), "/linux/readonlyPaths", "needs a mount namespace"),
     (
+        with_("linux/devices", [{"type": "p", "path": "/dev/x"}]),
+        "/linux/devices",
+        "needs a mount namespace",
+    ),
+    (
         with_("linux/rootfsPropagation", "shared"),
         "/linux/rootfsPropagation",
         "needs a mount namespace",
@@ -249,6 +254,16 @@ REFUSED: list[tuple[dict[str, object], str, str]] = [
             "must be a size such as",
         )
         for size in ("64kB", "2M", "0MB", "MB", "../2MB", "²MB", "")
+    ),
+    (
+        isolated(resources={"rdma": {"mlx5/1": {}}}),
+        "/linux/resources/rdma/mlx5~11",
+        "needs hcaHandles or hcaObjects",
+    ),
+    (
+        isolated(resources={"blockIO": {"weightDevice": [{"major": 8, "minor": 0}]}}),
+        "/linux/resources/blockIO/weightDevice/0",
+        "needs weight or leafWeight",
     ),
     (resource_device(access=""), "/linux/resources/devices/0/access", "made of r, w and m"),
     (resource_device(), "/linux/resources/devices/0/access", "made of r, w and m"),

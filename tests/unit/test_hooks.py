@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import resource
 import signal
@@ -239,3 +240,14 @@ def test_nothing_is_left_behind(tmp_path: Path) -> None:
     assert os.listdir("/proc/self/fd") == before
     with pytest.raises(ChildProcessError):
         os.waitpid(-1, os.WNOHANG)
+
+
+def test_no_descriptor_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A failure of that hook, and no end of the others."""
+
+    def refuse() -> tuple[int, int]:
+        raise OSError(errno.EMFILE, "too many")
+
+    monkeypatch.setattr(os, "pipe", refuse)
+    failures = hooks.run_all([{"path": "/bin/true"}] * 2, "poststop", STATE, str(tmp_path))
+    assert [one.pointer for one in failures] == ["/hooks/poststop/0", "/hooks/poststop/1"]

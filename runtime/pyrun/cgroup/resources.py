@@ -15,6 +15,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, TypeAlias
 
+    from pyrun.types import Problem
+
     Write: TypeAlias = tuple[str, str, tuple[tuple[str, str], ...], bool]
 
 BASE = "/linux/resources"
@@ -77,6 +79,17 @@ def v2(resources: dict[str, Any]) -> list[Write]:
     found += _rdma(resources.get("rdma") or {})
     found += _unified(resources.get("unified") or {})
     return found
+
+
+def left_out(resources: dict[str, Any]) -> list[Problem]:
+    """(pointer, message) of limits that are "NOT RECOMMENDED" in config-linux.md and gone from the
+    kernel: to be logged as a warning."""
+    memory = resources.get("memory") or {}
+    return [
+        (f"{BASE}/memory/{name}", "is ignored: kernels count this memory in memory.limit")
+        for name in ("kernel", "kernelTCP")
+        if (memory.get(name) or 0) > 0
+    ]
 
 
 def cpu_weight(shares: int) -> int:
@@ -211,8 +224,7 @@ def _check_memory(memory: dict[str, Any]) -> None:
 
 
 def _memory_v1(memory: dict[str, Any]) -> list[Write]:
-    # kernel and kernelTCP are "NOT RECOMMENDED" in the spec and gone from kernels and runtimes;
-    # checkBeforeUpdate is what the kernel does here in any case.
+    # kernel and kernelTCP: see left_out(). checkBeforeUpdate is what the kernel does here anyway.
     base = f"{BASE}/memory"
     _check_memory(memory)
     found: list[Write] = []

@@ -143,6 +143,20 @@ def cgroup_names(config: Config) -> Iterator[Problem]:
             )
 
 
+def limits_given(config: Config) -> Iterator[Problem]:
+    """Entries of which config-linux.md says that they MUST hold at least one of two members."""
+    resources = config.get("linux", {}).get("resources", {})
+    for name, limits in resources.get("rdma", {}).items():
+        if "hcaHandles" not in limits and "hcaObjects" not in limits:
+            yield f"/linux/resources/rdma{step(name)}", "needs hcaHandles or hcaObjects"
+    for index, entry in enumerate(resources.get("blockIO", {}).get("weightDevice", ())):
+        if "weight" not in entry and "leafWeight" not in entry:
+            yield (
+                f"/linux/resources/blockIO/weightDevice/{index}",
+                "needs weight or leafWeight",
+            )
+
+
 def device_access(config: Config) -> Iterator[Problem]:
     rules = config.get("linux", {}).get("resources", {}).get("devices", ())
     for index, rule in enumerate(rules):
@@ -225,6 +239,7 @@ CHECKS = (
     devices,
     seccomp,
     cgroup_names,
+    limits_given,
     device_access,
     net_devices,
     intel_rdt,

@@ -22,7 +22,7 @@ PROC_FILES = (
     "/proc/sys/kernel/ns_last_pid",
 )  # fmt: skip
 
-MOUNT_FIELDS = ("maskedPaths", "readonlyPaths", "rootfsPropagation")  # of linux
+MOUNT_FIELDS = ("maskedPaths", "readonlyPaths", "rootfsPropagation", "devices")  # of linux
 
 
 def mount_types(config: Config) -> Iterator[Problem]:
@@ -61,7 +61,7 @@ def mount_maps(config: Config) -> Iterator[Problem]:
 
 
 def own_mount_namespace(config: Config) -> Iterator[Problem]:
-    """Without a mount namespace these would change the mounts of the host (R20)."""
+    """Without a mount namespace these would change the mounts and files of the host (R20)."""
     linux = config.get("linux", {})
     if any(namespace["type"] == "mount" for namespace in linux.get("namespaces", ())):
         return

@@ -73,6 +73,19 @@ def _listed(config: Config) -> list[Config]:
     return (config.get("linux") or {}).get("devices") or []
 
 
+def _ours(config: Config) -> list[tuple[str, Config]]:
+    """(pointer, device) of what is to be made: in a /dev of the host's nothing is."""
+    bound = _bound(config)
+    return [
+        (f"{POINTER}/{index}", device)
+        for index, device in enumerate(_listed(config))
+        if device["path"] != PTMX
+        and not (
+            bound and mount_options.destination({"destination": device["path"]})[:5] == "/dev/"
+        )
+    ]
+
+
 def _missing_defaults(config: Config) -> list[tuple[str, int, int]]:
     listed = [device["path"] for device in _listed(config)]
     return [entry for entry in DEFAULTS if f"/dev/{entry[0]}" not in listed]
@@ -85,13 +98,13 @@ def in_user_namespace(config: Config) -> bool:
 
 def sources(config: Config) -> list[tuple[str, str]]:
     """(path, pointer) of the nodes of the host that are bound where mknod(2) is not allowed."""
-    if not namespace(config, "mount") or _bound(config):
+    if not namespace(config, "mount"):
         return []
-    found = [(f"/dev/{name}", POINTER) for name, _, _ in _missing_defaults(config)]
-    for index, device in enumerate(_listed(config)):
-        if device["type"] != "p" and device["path"] != PTMX:
-            found.append((device["path"], f"{POINTER}/{index}"))
-    return found
+    defaults = [] if _bound(config) else _missing_defaults(config)
+    found = [(f"/dev/{name}", POINTER) for name, _, _ in defaults]
+    return found + [
+        (device["path"], pointer) for pointer, device in _ours(config) if device["type"] != "p"
+    ]
 
 
 def fill(directory: int, config: Config, facts: Facts) -> Steps:
@@ -108,8 +121,20 @@ def fill(directory: int, config: Config, facts: Facts) -> Steps:
 
 def make_all(config: Config, facts: Facts) -> Steps:
     """What could not be made in the detached /dev: a /dev of the image, binds, listed devices."""
-    if not namespace(config, "mount") or _bound(config):
+    if not namespace(config, "mount"):
         return
+    # Where /dev is the host's, no link of the image may lead there.
+    resolve = RESOLVE_NO_XDEV if _bound(config) else 0
+    if not resolve:
+        yield from _make_defaults(config, facts)
+    for pointer, device in _ours(config):
+        if facts["binds_devices"] and device["type"] != "p":
+            yield from _bind(device["path"], pointer, config, facts, resolve)
+        else:
+            yield from _node(device, pointer, resolve)
+
+
+def _make_defaults(config: Config, facts: Facts) -> Steps:
     if _dev_mount(config) is None:
         # In the image itself: a link could lead to a volume of the host's (CVE-2026-47766).
         resolve = RESOLVE_NO_SYMLINKS | RESOLVE_NO_XDEV
@@ -117,18 +142,10 @@ def make_all(config: Config, facts: Facts) -> Steps:
         yield from fill(TARGET, config, facts)
     if facts["binds_devices"]:
         for name, _, _ in _missing_defaults(config):
-            yield from _bind(f"/dev/{name}", f"/dev/{name}", POINTER, config, facts)
-    for index, device in enumerate(_listed(config)):
-        pointer = f"{POINTER}/{index}"
-        if device["path"] == PTMX:
-            continue
-        if facts["binds_devices"] and device["type"] != "p":
-            yield from _bind(device["path"], device["path"], pointer, config, facts)
-        else:
-            yield from _node(device, pointer)
+            yield from _bind(f"/dev/{name}", POINTER, config, facts)
 
 
-def _bind(path: str, place: str, pointer: str, config: Config, facts: Facts) -> Steps:
+def _bind(path: str, pointer: str, config: Config, facts: Facts, resolve: int = 0) -> Steps:
     tree = TREE
     if opens_sources(config, facts):
         tree = slot_of(facts, "tree", path, "", pointer)
@@ -136,11 +153,11 @@ def _bind(path: str, place: str, pointer: str, config: Config, facts: Facts) -> 
         yield pointer, ops.open_tree(HOST, path, 0, TREE)
     # As a peer of the host's /dev it would hand on what the container mounts over it.
     yield pointer, ops.mount_setattr(tree, 0, 0, 0, MS_PRIVATE)
-    yield pointer, ops.make_in_root(ROOT, place, S_IFREG | 0o644, 0, TARGET)
+    yield pointer, ops.make_in_root(ROOT, path, S_IFREG | 0o644, resolve, TARGET)
     yield pointer, ops.move_mount(tree, TARGET)
 
 
-def _node(device: Config, pointer: str) -> Steps:
+def _node(device: Config, pointer: str, resolve: int) -> Steps:
     directory, _, name = device["path"].rstrip("/").rpartition("/")
     number = 0
     if device["type"] != "p":
@@ -148,5 +165,5 @@ def _node(device: Config, pointer: str) -> Steps:
     mode = device.get("fileMode")
     mode = TYPES[device["type"]] | ((0o666 if mode is None else mode) & 0o7777)
     owner = (device.get("uid") or 0, device.get("gid") or 0)
-    yield pointer, ops.make_in_root(ROOT, directory or "/", S_IFDIR | 0o755, 0, TARGET)
+    yield pointer, ops.make_in_root(ROOT, directory or "/", S_IFDIR | 0o755, resolve, TARGET)
     yield pointer, ops.make_node(TARGET, name, mode, number, *owner)

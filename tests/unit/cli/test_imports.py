@@ -44,7 +44,11 @@ def loaded_by(code: str) -> set[str]:
 
 
 @pytest.mark.parametrize(
-    "line", ["state c", "--log-format=json --log /tmp/x create --bundle /b --pid-file /b/p c"]
+    "line",
+    [
+        "state c",
+        "--log-format=json --log /tmp/pyrun-imports.log create --bundle /b --pid-file /b/p c",
+    ],
 )
 def test_the_hot_path_loads_these_alone(line: str, launch: Launch) -> None:
     done = launch("pyrun", *line.split(), extra=REPORT)

@@ -70,6 +70,20 @@ def test_a_dev_of_the_host_is_not_ours(config: Config) -> None:
 SOURCES = {"/dev": "directory"}
 
 
+def test_what_is_listed_elsewhere_is_made_beside_a_dev_of_the_host() -> None:
+    paths = ("/srv/x", "/dev/fuse", "//x/../dev/y")
+    config = mounts(bind("/dev", "/dev"), devices=[{**FUSE, "path": path} for path in paths])
+    assert [path for path, _ in devices.sources(config)] == ["/srv/x"]
+    place, made = told(devices.make_all, config, sources=SOURCES)
+    assert (
+        place
+        == 'linux.devices[0]: make_in_root(root, "/srv", S_IFDIR|0755, RESOLVE_NO_XDEV) = target'
+    )
+    assert made.startswith('linux.devices[0]: make_node(target, "x", ')
+    place = told(devices.make_all, config, sources=SOURCES, binds_devices=True)[2]
+    assert 'make_in_root(root, "/srv/x", S_IFREG|0644, RESOLVE_NO_XDEV)' in place
+
+
 @pytest.mark.parametrize("where", ["/dev/", "dev", "//dev", "/x/../dev/."])
 def test_dev_by_its_normal_form(where: str) -> None:
     assert told(devices.make_all, mounts({**DEV, "destination": where})) == []
