@@ -40,7 +40,7 @@ def in_our_slice(no_unit_left: None, bundle: Bundle) -> None:
 
 
 def systemctl(*words: str) -> str:
-    done = subprocess.run(["systemctl", *words], capture_output=True, text=True, timeout=20)
+    done = subprocess.run(["systemctl", *words], capture_output=True, text=True, timeout=90)
     return done.stdout
 
 
@@ -315,6 +315,9 @@ def test_a_cgroup_below_the_scope(container: Container, bundle: Bundle) -> None:
     bundle.linux["resources"]["pids"] = {"limit": 30}
     container.created("sleep 100", options=BY_SYSTEMD)
     assert inside(container) == f"/{SLICE}/{unit(container)}/payload"
+    if container.runtime.name == "pyrun":
+        controllers = (folder(container) / "payload/cgroup.controllers").read_text().split()
+        assert {"memory", "pids"} <= set(controllers)
     assert shown(container, "TasksMax") == {"TasksMax": "30"}
     assert container.delete("--force").code == 0
     assert not folder(container).exists()

@@ -103,7 +103,10 @@ def create(record: dict[str, Any], config: Config, container_id: str, pid: int) 
     v2.set_limits(record, found, rules)
     if subgroup:
         record["subgroup"] = subgroup
-        _make_subgroup(f"{record['paths']['']}/{subgroup}", pid)
+        place = f"{record['paths']['']}/{subgroup}"
+        _make_subgroup(place, pid)
+        # Only now: a cgroup that has processes of its own can't pass controllers on.
+        v2.enable_controllers(record["mount"], place)
 
 
 def _subgroup(notes: dict[str, str]) -> str:
