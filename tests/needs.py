@@ -102,6 +102,7 @@ ABILITIES: dict[str, Ability] = {
     "crun": _program("crun"),
     "ip": _program("ip"),
     "newuidmap": _program("newuidmap"),
+    "ps": _program("ps"),
     "runc": _program("runc"),
     "shellcheck": _program("shellcheck"),
     "strace": _program("strace"),

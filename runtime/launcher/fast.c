@@ -27,7 +27,8 @@ static int start(void)
     struct pollfd report = {.events = POLLIN};
     int fifo, count;
 
-    if (box_lives() != YES)
+    // One that is frozen would not take the byte.
+    if (box_lives() != YES || box_is_frozen() != NO)
         return FAST_PYTHON;
     report.fd = openat(box.folder, "result.fifo", O_RDONLY | FIFO);
     fifo = openat(box.folder, "exec.fifo", O_WRONLY | FIFO);
@@ -72,17 +73,15 @@ static const char *status(void)
 
     if (alive != YES)
         return alive == NO ? "stopped" : NULL;
+    frozen = box_is_frozen();
+    if (frozen != NO)
+        return frozen == YES ? "paused" : NULL;
     fifo = openat(box.folder, "exec.fifo", O_WRONLY | FIFO);
     if (fifo >= 0) {
         close(fifo);
         return "created";
     }
-    if (errno != ENOENT && errno != ENXIO)
-        return NULL;
-    frozen = box_is_frozen();
-    if (frozen == UNKNOWN)
-        return NULL;
-    return frozen == YES ? "paused" : "running";
+    return errno == ENOENT || errno == ENXIO ? "running" : NULL;
 }
 
 static int state(void)

@@ -113,16 +113,15 @@ def status(container: Container) -> str:
     os.close(pidfd)
     if container.state.get("phase") != CREATED:
         return CREATING
-    if waits(container):
-        return CREATED
     record = container.intent["cgroup"]
     if record["paths"]:
-        # Here and not above: a container that is not running has no use for it.
+        # Here and not above: a container that has ended has no use for it.
         from pyrun.cgroup.procs import frozen
 
+        # First: one that is frozen before its start cannot be started.
         if frozen(record):
             return PAUSED
-    return RUNNING
+    return CREATED if waits(container) else RUNNING
 
 
 def waits(container: Container) -> bool:

@@ -27,8 +27,10 @@ def start(container: Container) -> None:
     if report:
         raise _failed(container, report)
     status = init.status(container)
-    if status in (init.RUNNING, init.PAUSED):
+    if status == init.RUNNING:
         raise Error("cannot start an already running container")
+    if status == init.PAUSED:
+        raise Error("cannot start a container in the paused state", hint="resume it first")
     if status == init.STOPPED:
         raise Error("cannot start a container that has stopped")
     if status == init.CREATING:

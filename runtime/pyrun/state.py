@@ -347,6 +347,16 @@ def require(opts: Options, container_id: str) -> Container:
     return container
 
 
+def hold(opts: Options, container_id: str) -> Container:
+    """As require(), with the container's lock: nobody starts or deletes it meanwhile."""
+    container = require(opts, container_id)
+    container.lock(wait=True)
+    container.read()
+    if container.gone() or not container.intent:
+        raise no_such(container_id)
+    return container
+
+
 def no_such(container_id: str) -> Error:
     """In the words that engines look for."""
     return Error(f"container does not exist: {container_id}")

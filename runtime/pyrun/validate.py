@@ -75,20 +75,14 @@ def _mount_options(config: Config) -> Iterator[Problem]:
             if "idmap" in rare or "ridmap" in rare:
                 mount_maps.wanted(mount, rare, pointer, config)
         except Error as error:
-            yield error.pointer, error.message
+            last = error.pointer.rpartition("/options/")[2]
+            meant = _meant(mount["options"][int(last)]) if last.isdigit() else ""
+            yield error.pointer, error.message + meant
 
 
-def _ignored_options(config: Config) -> Iterator[Problem]:
-    """Words for a file system, on a bind mount, which has none to tell."""
-    for index, mount in enumerate(config.get("mounts", ())):
-        if not mount_options.is_bind(mount):
-            continue
-        for number, option in enumerate(mount.get("options", ())):
-            if option and option.partition("=")[0] not in mount_options.KNOWN:
-                near = difflib.get_close_matches(option, mount_options.KNOWN, 1)
-                meant = f": did you mean {near[0]}?" if near else ""
-                at = f"/mounts/{index}/options/{number}"
-                yield at, f"means nothing on a bind mount, so it is ignored{meant}"
+def _meant(option: str) -> str:
+    near = difflib.get_close_matches(option, mount_options.KNOWN, 1)
+    return f": did you mean {near[0]}?" if near else ""
 
 
 def notices(config: object, bundle: str) -> list[Problem]:
@@ -100,7 +94,6 @@ def notices(config: object, bundle: str) -> list[Problem]:
         *_guarded(unsupported.problems, config),
         *_guarded(_unknown_capabilities, config),
         *_guarded(lambda known: resources.left_out(known["linux"]["resources"]), config),
-        *_guarded(_ignored_options, config),
         *_guarded(lambda known: _rootfs(known, bundle), config),
         *_guarded(lambda known: _layers(known, bundle), config),
     ]

@@ -48,6 +48,10 @@ def test_status_created_and_frozen(place: Place) -> None:
     for word, expected in (("FROZEN", "paused"), ("FREEZING", "paused"), ("THAWED", "running")):
         place.frozen.write_text(f"{word}\n")
         assert status() == expected
+    reader = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK)
+    place.frozen.write_text("FROZEN\n")
+    assert status() == "paused"
+    os.close(reader)
     place.frozen.unlink()
     assert place.code("state", "box") == PYTHON
 
@@ -179,6 +183,19 @@ def test_start(box: Place) -> None:
     assert {path.name for path in box.folder.iterdir()} == {"fast", "intent.json", "state.json"}
     os.close(fifo)
     assert box.code("start", "box") == PYTHON
+
+
+def test_start_of_a_frozen_container_is_python_s(place: Place) -> None:
+    """It would wait for an answer that does not come."""
+    place.record(cgroup=place.freezer())
+    for name in (state.EXEC_FIFO, state.RESULT_FIFO):
+        os.mkfifo(place.folder / name)
+    fifo = os.open(place.folder / state.EXEC_FIFO, os.O_RDWR | os.O_NONBLOCK)
+    place.frozen.write_text("FROZEN\n")
+    assert place.code("start", "box") == PYTHON
+    with pytest.raises(BlockingIOError):
+        os.read(fifo, 1)
+    os.close(fifo)
 
 
 def test_start_leaves_a_report_for_python(box: Place) -> None:

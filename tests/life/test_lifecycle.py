@@ -7,6 +7,7 @@ import json
 import os
 import re
 import signal
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -167,6 +168,34 @@ def test_kill_stopped(container: Container) -> None:
     result = container.kill()
     assert (result.code, result.err) == (1, "pyrun: container not running\n")
     assert container.kill("KILL", "--all").code == 0
+
+
+@with_peers
+def test_kill_all_signals_each_process_once(container: Container) -> None:
+    container.started("trap")
+    assert eventually(lambda: container.output.read_text() == "ready\n")
+    assert container.kill("USR1", "--all").code == 0
+    assert eventually(lambda: container.output.read_text() == "ready\nUSR1\n")
+    time.sleep(0.1)
+    assert container.output.read_text() == "ready\nUSR1\n"
+
+
+@with_peers
+@pytest.mark.parametrize("flags", [[], ["--all"]], ids=str)
+def test_kill_all_reaches_children(container: Container, flags: list[str]) -> None:
+    """SIGTERM ends who does not catch it, and spares an init that does not, as the kernel does."""
+    container.started("spawn 3", "sleep 100")
+    tasks = Path(f"/proc/{container.pid}/task/{container.pid}/children")
+    assert eventually(lambda: len(tasks.read_text().split()) == 3)
+    assert container.kill("TERM", *flags).code == 0
+    left = 0 if flags else 3
+    living = [Path(f"/proc/{pid}/stat") for pid in tasks.read_text().split()]
+
+    def count() -> int:
+        return sum(path.read_text().split()[2] != "Z" for path in living)
+
+    assert eventually(lambda: count() == left)
+    assert container.status() == "running"
 
 
 @with_peers

@@ -73,6 +73,22 @@ def _shell(script: Path, output: int) -> None:
     )
 
 
+def test_pause_and_resume(in_v2: Callable[[str], str], bundle: Bundle) -> None:
+    """The kernel lists a frozen process as sleeping: cgroup.events tells. KILL reaches it."""
+    bundle.say("sleep 100")
+    look = "$PYRUN state box | grep status; grep frozen $BOX/cgroup.events"
+    text = in_v2(
+        "$PYRUN create box </dev/null >/dev/null 2>&1\n$PYRUN start box\n"
+        f"$PYRUN pause box\n{look}\n$PYRUN resume box\n{look}\n"
+        "$PYRUN ps -f json box | tr 0-9 N | tr -s N\n"
+        "$PYRUN pause box\n$PYRUN kill box KILL\nsleep 0.2\n$PYRUN state box | grep status"
+    )
+    assert [line.strip() for line in text.splitlines()] == [
+        '"status": "paused",', "frozen 1", '"status": "running",', "frozen 0",
+        "[N]", '"status": "stopped",', "GONE",
+    ]  # fmt: skip
+
+
 def test_inside(in_v2: Callable[[str], str], bundle: Bundle) -> None:
     """The init was born in its cgroup (CLONE_INTO_CGROUP), which is the root of its namespace."""
     bundle.config["mounts"].append(mount("/sys/fs/cgroup", "cgroup", "ro"))

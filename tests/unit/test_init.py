@@ -118,12 +118,20 @@ def test_a_name_with_parentheses_and_spaces() -> None:
         process.communicate(b"\n")
 
 
-def test_waits_while_the_fifo_has_a_reader(container: state.Container, sleeper: Any) -> None:
+def test_waits_while_the_fifo_has_a_reader(
+    container: state.Container, sleeper: Any, tmp_path: Path
+) -> None:
     record(container, sleeper.pid)
     path = Path(container.path) / state.EXEC_FIFO
     os.mkfifo(path)
     assert init.status(container) == init.RUNNING
     reader = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    assert init.status(container) == init.CREATED
+    freezer = tmp_path / "freezer.state"
+    freezer.write_text("FROZEN\n")
+    container.intent["cgroup"]["paths"] = {"freezer": str(tmp_path)}
+    assert init.status(container) == init.PAUSED
+    freezer.write_text("THAWED\n")
     assert init.status(container) == init.CREATED
     os.close(reader)
     assert init.status(container) == init.RUNNING

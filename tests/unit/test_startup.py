@@ -46,7 +46,8 @@ __future__ _collections_abc _json _stat errno fcntl genericpath os os.path posix
 time pyrun pyrun.__main__ pyrun._flags pyrun.cli pyrun.cli.hot pyrun.commands
 pyrun.errors pyrun.init pyrun.jsonscan pyrun.log pyrun.schema_check pyrun.state
 """
-PROCESSES = "pyrun.linux pyrun.cgroup pyrun.cgroup.cgroupfs pyrun.cgroup.procs"
+FREEZER = "pyrun.cgroup pyrun.cgroup.cgroupfs pyrun.cgroup.procs"  # may be paused
+PROCESSES = f"pyrun.linux {FREEZER}"
 CGROUP = """
 pyrun.cgroup.devices pyrun.cgroup.driver pyrun.cgroup.facts pyrun.cgroup.permission
 pyrun.cgroup.plan pyrun.cgroup.resources
@@ -76,8 +77,8 @@ def words(*texts: str) -> set[str]:
 
 
 EXACTLY = {
-    "state": words("pyrun.report"),
-    "start": words("_struct pyrun.linux pyrun.starting pyrun.teardown"),
+    "state": words(FREEZER, "pyrun.report"),
+    "start": words(PROCESSES, "_struct pyrun.starting pyrun.teardown"),
     "kill": words(PROCESSES),
     "delete": words(PROCESSES, CGROUP, "pyrun.teardown"),
     "create": words(PROCESSES, CGROUP, MAKING),

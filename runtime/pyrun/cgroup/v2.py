@@ -32,6 +32,12 @@ def create(record: dict[str, Any], wanted: dict[str, Any], rules: devices.Policy
         permission.go_without(record, error, [write[0] for write in found])
         return
     record["paths"] = planned
+    set_limits(record, found, rules)
+
+
+def set_limits(record: dict[str, Any], found: list[resources.Write], rules: devices.Policy) -> None:
+    """Enable controllers down to the record's directory, which exists; set limits and filter."""
+    path: str = record["paths"][""]
     failures = enable_controllers(record["mount"], path)
     _check_type(path, found)
     available = _words(f"{path}/cgroup.controllers")

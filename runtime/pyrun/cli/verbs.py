@@ -223,6 +223,20 @@ VERBS = [
         ],
     ),
     Verb(
+        "pause",
+        "Freeze all processes of a container where they are.",
+        section=LIFE,
+        example="pyrun pause web",
+        params=[_id()],
+    ),
+    Verb(
+        "resume",
+        "Let the processes of a paused container go on.",
+        section=LIFE,
+        example="pyrun resume web",
+        params=[_id()],
+    ),
+    Verb(
         "state",
         "Print a container's state as JSON.",
         section=LOOK,
@@ -246,6 +260,7 @@ VERBS = [
         ],
     ),
     Verb(
+<<<<<<< HEAD
         "events",
         "Print what a container uses, and when it runs out of memory, as JSON lines.",
         "Ends with the container. Times have a unit: 5s, 1m30s, 100ms.",
@@ -276,6 +291,25 @@ VERBS = [
             ),
             switch("--json", help="The same as JSON: bytes, percent, and null for the unknown."),
         ],
+=======
+        "ps",
+        "List the processes of a container.",
+        "As a table, they are the lines of the host's ps; words behind ID are options for it.",
+        section=LOOK,
+        example="pyrun ps web -o pid,comm",
+        params=[
+            Flag(
+                "-f",
+                "--format",
+                type=click.Choice(["table", "json"]),
+                default="table",
+                help="Form of the list; json has the pids alone.",
+            ),
+            _id(),
+            click.Argument(["options"], nargs=-1, required=False),
+        ],
+        stops=True,
+>>>>>>> main
     ),
     Verb(
         "features",

@@ -20,17 +20,20 @@ def run(opts: Options) -> int:
     container = state.require(opts, opts["id"])
     pidfd = init.open_init(container)
     record = container.intent["cgroup"]
-    whole = opts["all"] or (number == SIGNALS["KILL"] and not container.intent["own_pids"])
+    has_cgroup = record["paths"] and init.is_of_this_boot(container)
+    deadly = number == SIGNALS["KILL"]
     if pidfd < 0 and not opts["all"]:
         raise Error("container not running")
-    if pidfd >= 0 and not init.signal(pidfd, number) and not opts["all"]:
+    # Any other signal comes to it from its cgroup, with the rest, and only once.
+    alone = deadly or not (opts["all"] and has_cgroup)
+    if pidfd >= 0 and alone and not init.signal(pidfd, number) and not opts["all"]:
         raise Error("container not running")
-    if whole and record["paths"] and init.is_of_this_boot(container):
+    if has_cgroup and (opts["all"] or (deadly and not container.intent["own_pids"])):
         # Without a pid namespace the others would go on.
         from pyrun.cgroup import procs
 
         procs.kill(record, number)
-    elif number == SIGNALS["KILL"] and record["paths"] and record["layout"] != "v2":
+    elif has_cgroup and deadly and record["layout"] != "v2":
         # A frozen v1 cgroup keeps even SIGKILL waiting.
         from pyrun.cgroup import procs
 

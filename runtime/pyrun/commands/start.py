@@ -12,10 +12,5 @@ if TYPE_CHECKING:
 
 def run(opts: Options) -> int:
     """Returns when the program runs, or has failed to."""
-    container = state.require(opts, opts["id"])
-    container.lock(wait=True)
-    container.read()
-    if container.gone() or not container.intent:
-        raise state.no_such(opts["id"])
-    starting.start(container)
+    starting.start(state.hold(opts, opts["id"]))
     return 0

@@ -178,8 +178,13 @@ def parse(mount: Config, pointer: str) -> Config:
             below = _added(below, ATTRIBUTES[option[1:]])
         elif key in RARE and (not equals or key in MAPPED):
             rare[key] = value
-        elif option in ("bind", "rbind", "defaults", "", *DEFAULTS) or bind:
-            pass  # file system data on a bind mount means nothing to the kernel, nor to the peers
+        elif option in ("bind", "rbind", "defaults", "", *DEFAULTS) or (bind and option in FLAGS):
+            pass  # a flag of the file system: a bind mount has the one that it finds
+        elif bind:
+            # The kernel would pass over it. It may be a misspelt nosuid.
+            what = f"the mount option {option!r} means nothing on a bind mount"
+            hint = "it has no file system of its own to take it"
+            raise Error(what, f"{pointer}/options/{number}", hint)
         else:
             data.append((key, value if equals else None))
     return {

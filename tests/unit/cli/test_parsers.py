@@ -57,6 +57,10 @@ SHAPES: list[tuple[str, str, dict[str, Any]]] = [
     ("--rootless=true state -", "state", {"rootless": "true", "id": "-"}),
     ("run --pidfd-socket /s -d --keep -no-subreaper c", "run", {"detach": True, "keep": True}),
     ("run --no-pivot --no-pivot c", "run", {"no_pivot": True}),
+    (f"{LOG} pause c", "pause", {"id": "c"}),
+    (f"{LOG} resume c", "resume", {"id": "c"}),
+    (f"{LOG} ps --format json c", "ps", {"format": "json", "id": "c", "options": ()}),
+    ("ps c -f -o pid", "ps", {"format": "table", "id": "c", "options": ("-f", "-o", "pid")}),
     (f"{LOG} start c", "start", {"id": "c"}),
     (f"{LOG} kill --all c 9", "kill", {"all": True, "id": "c", "signal": "9"}),
     ("kill -a c", "kill", {"all": True, "signal": "SIGTERM"}),
@@ -192,7 +196,6 @@ def test_any_line_gets_one_verdict(before: list[str], verb: str, after: list[str
 
 def _well_formed(verb: str) -> st.SearchStrategy[list[str]]:
     flags, _, names, required, variadic, stops = _flags.VERBS[verb]
-    assert not variadic
     known = {**_flags.GLOBALS, **flags}
 
     def one(name: str) -> st.SearchStrategy[list[str]]:
@@ -207,7 +210,7 @@ def _well_formed(verb: str) -> st.SearchStrategy[list[str]]:
         return value.flatmap(lambda v: st.sampled_from([[flag, v], [f"{flag}={v}"]]))
 
     positional = st.text(min_size=1).filter(lambda word: not word.startswith("-"))
-    count = st.integers(required, len(names))
+    count = st.integers(required, len(names) + 2 * variadic)
     positionals = count.flatmap(lambda n: st.lists(positional, min_size=n, max_size=n))
     options = st.lists(st.sampled_from(sorted(known)).flatmap(one)).map(
         lambda groups: [word for group in groups for word in group]

@@ -110,7 +110,18 @@ DATA = [
 @pytest.mark.parametrize(("words", "expected"), DATA)
 def test_data(words: str, expected: list[tuple[str, str | None]]) -> None:
     assert parsed(words)["data"] == expected
-    assert parsed(f"bind {words}")["data"] == []  # a bind mount has no file system to tell
+
+
+@pytest.mark.parametrize("word", ["size=64k", "nosiud", "newinstance", "ro=1", "mode="])
+def test_a_bind_mount_has_no_file_system_to_tell(word: str) -> None:
+    with pytest.raises(Error, match=f"'{word}' means nothing on a bind mount") as caught:
+        parsed(f"bind ro {word}")
+    assert caught.value.pointer == "/mounts/0/options/2"
+
+
+@pytest.mark.parametrize("word", [*mount_options.FLAGS, *mount_options.DEFAULTS, "", "defaults"])
+def test_flags_of_a_file_system_on_a_bind_mount(word: str) -> None:
+    assert parsed(f"bind {word}")["data"] == []
 
 
 @pytest.mark.parametrize("word", mount_options.PROPAGATION)
