@@ -260,7 +260,6 @@ VERBS = [
         ],
     ),
     Verb(
-<<<<<<< HEAD
         "events",
         "Print what a container uses, and when it runs out of memory, as JSON lines.",
         "Ends with the container. Times have a unit: 5s, 1m30s, 100ms.",
@@ -291,7 +290,8 @@ VERBS = [
             ),
             switch("--json", help="The same as JSON: bytes, percent, and null for the unknown."),
         ],
-=======
+    ),
+    Verb(
         "ps",
         "List the processes of a container.",
         "As a table, they are the lines of the host's ps; words behind ID are options for it.",
@@ -309,7 +309,6 @@ VERBS = [
             click.Argument(["options"], nargs=-1, required=False),
         ],
         stops=True,
->>>>>>> main
     ),
     Verb(
         "features",
