@@ -60,10 +60,10 @@ def numbers(data: Config) -> Config:
 
 def _bytes(blkio: Config, op: str) -> int | None:
     """Of all devices; None before the first transfer, as where nobody counts."""
-    entries = blkio.get("ioServiceBytesRecursive")
+    entries: list[Config] | None = blkio.get("ioServiceBytesRecursive")
     if entries is None:
         return None
-    return sum(entry.get("value", 0) for entry in entries if entry["op"] == op)
+    return sum([int(entry.get("value", 0)) for entry in entries if entry["op"] == op])
 
 
 def _some(data: Config, place: str) -> float | None:
