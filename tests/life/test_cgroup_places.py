@@ -84,6 +84,18 @@ def test_empty_sub_cgroups_are_taken_too(container: Container, made: Path) -> No
     assert not made.exists()
 
 
+@needs("cgroup_v1_controllers")
+@pytest.mark.pyrun_only("the message")
+def test_devices_cannot_be_denied_to_sub_cgroups(container: Container) -> None:
+    """The kernel's rule for v1."""
+    path = TOP / "devices" / leftovers.PARENT / container.id / "sub"
+    path.mkdir(parents=True)
+    result = container.create("print x")
+    assert result.code == 1
+    assert "with others below it: remove them" in result.err
+    assert not path.exists()
+
+
 @pytest.mark.parametrize("sub", ["", "sub"])
 @with_peers
 @differs(runc="1.1 takes it, and warns", crun="1.8 takes it")

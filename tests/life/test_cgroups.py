@@ -4,6 +4,7 @@ them."""
 
 from __future__ import annotations
 
+import os
 import signal
 from pathlib import Path
 
@@ -12,7 +13,7 @@ import pytest
 from life import leftovers
 from life.bundles import Bundle
 from life.runtimes import Container, eventually
-from needs import needs
+from needs import excuse, needs
 
 with_peers = pytest.mark.with_peers
 differs = pytest.mark.differs
@@ -73,15 +74,31 @@ def test_memory_limit(container: Container, bundle: Bundle) -> None:
 
 @pytest.mark.pyrun_only("the runtimes of this age are in the cgroup themselves while they create")
 def test_small_memory_limit(container: Container, bundle: Bundle) -> None:
-    """The interpreter is never charged to the container."""
-    bundle.linux["resources"]["memory"] = {"limit": 2 << 20}
+    """The interpreter is never charged to the container: half a MiB is enough on v1."""
+    bundle.linux["resources"]["memory"] = {"limit": 1 << 20}
     assert container.run("print small").answers() == ["small"]
+
+
+@pytest.mark.pyrun_only("the message")
+def test_memory_limit_too_small_to_begin_with(container: Container, bundle: Bundle) -> None:
+    bundle.linux["resources"]["memory"] = {"limit": 4096}
+    result = container.create("print x")
+    assert result.code == 1
+    assert "container init was OOM-killed (memory limit too low?)" in result.err
 
 
 @with_peers
 def test_cpu_quota(container: Container, bundle: Bundle) -> None:
-    bundle.linux["resources"]["cpu"] = {"quota": 10000, "period": 100000}
-    assert int(container.ask("burn 1000")[0]) < 400
+    bundle.linux["resources"]["cpu"] = {"quota": 30000, "period": 100000}
+    if "PYRUN_SLOW" in os.environ:
+        excuse("its clock ticks too seldom for its processors")
+    used = 0.0
+    for _ in range(4):  # others may want the processors too: it gets less then, and never more
+        used = int(container.ask("burn 1500")[0]) / 1500
+        assert used < 0.3 * 1.2
+        if used > 0.3 * 0.8:
+            return
+    excuse(f"is too busy: {used:.0%} of a processor was left")
 
 
 @with_peers

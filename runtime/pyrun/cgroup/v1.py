@@ -13,6 +13,10 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+HINTS = {
+    errno.EPERM: "the parent cgroup does not allow it",
+    errno.EINVAL: "the cgroup was there before, with others below it: remove them",
+}
 ABSENT = "its cgroup v1 hierarchy is not mounted on this host (see /proc/cgroups)"
 
 
@@ -105,7 +109,7 @@ def _write_rules(record: dict[str, Any], file: str, batch: list[tuple[str, str]]
             os.close(fd)
     except OSError as error:
         if not permission.excuses_devices(record, error):
-            hint = "the parent cgroup does not allow it" if error.errno == errno.EPERM else ""
+            hint = HINTS.get(error.errno or 0, "")
             doing = f"write {line} to {file}"
             raise from_os(error, doing, pointer or devices.BASE, hint) from None
 
