@@ -44,7 +44,7 @@ def test_absolute(container: Container, bundle: Bundle, form: str) -> None:
 
 @with_peers
 @differs(crun="as if it were absolute")
-@pytest.mark.parametrize("asked", [f"{leftovers.PARENT}/x", ""])
+@pytest.mark.parametrize("asked", ["x", ""])
 def test_relative(container: Container, bundle: Bundle, asked: str) -> None:
     """Below the runtime's own on v1, and beside it on v2; without one by the id."""
     bundle.linux["cgroupsPath"] = asked
