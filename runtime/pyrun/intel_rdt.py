@@ -118,6 +118,26 @@ def create(record: Config, rdt: Config) -> None:
             _write(record, f"{record['group']}/schemata", line, f"{POINTER}/{name}")
 
 
+def update(record: Config, rdt: Config) -> str:
+    """Write its lines to `schemata` of a living container's group; what was there before, for
+    restore(). Raises Error; nothing has changed then."""
+    path = f"{record['group']}/schemata"
+    before = _read(path)
+    try:
+        for name, line in lines(rdt):
+            _write(record, path, line, f"{POINTER}/{name}")
+    except Error:
+        restore(record, before)
+        raise
+    return before
+
+
+def restore(record: Config, schemata: str) -> None:
+    """Bring back what update() has found. Raises Error."""
+    for line in schemata.splitlines():
+        _write(record, f"{record['group']}/schemata", line.strip(), POINTER)
+
+
 def join(record: Config, pid: int) -> None:
     """A process into the group, and from there into its monitoring group. Raises Error."""
     _write(record, f"{record['group']}/tasks", str(pid), POINTER)

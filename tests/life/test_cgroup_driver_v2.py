@@ -230,7 +230,6 @@ class TestV2:
 
         in_v2(body)
 
-
     @needs("cc")
     def test_a_filter_is_replaced(self, bpf_binding: None) -> None:
         """By an update of the rules: the earlier ones would go on to deny."""
