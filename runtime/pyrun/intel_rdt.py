@@ -13,6 +13,7 @@ import errno
 import os
 
 from pyrun.cgroup import cgroupfs
+from pyrun import log
 from pyrun.cgroup.facts import unescape
 from pyrun.errors import Error, from_os, reason
 
@@ -133,9 +134,12 @@ def update(record: Config, rdt: Config) -> str:
 
 
 def restore(record: Config, schemata: str) -> None:
-    """Bring back what update() has found. Raises Error."""
+    """Bring back what update() has found. A failure is a warning: what led here is the error."""
     for line in schemata.splitlines():
-        _write(record, f"{record['group']}/schemata", line.strip(), POINTER)
+        try:
+            _write(record, f"{record['group']}/schemata", line.strip(), POINTER)
+        except Error as error:
+            log.warning(str(error))
 
 
 def join(record: Config, pid: int) -> None:
