@@ -98,6 +98,8 @@ static bool read_flag(char **argv, int *at, struct words *out)
         out->force = true;
         return true;
     }
+    if (strcmp(word, "systemd-cgroup") == 0)
+        return true; // of create alone
     if ((value = value_of("log-format", word, next, at)))
         return strcmp(value, "text") == 0 || strcmp(value, "json") == 0;
     if ((value = value_of("root", word, next, at)))

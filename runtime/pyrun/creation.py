@@ -61,11 +61,19 @@ class Creation:
             raise why from None
         return child
 
-    def _make_cgroup(self) -> None:
-        """By its record, which is stored again if some of it turned out not to be ours."""
+    def _make_cgroup(self, pid: int = 0) -> None:
+        """By its record, which is stored again if some of it turned out otherwise. systemd makes
+        none before there is a process, `pid`, to be in it."""
         record = self.container.intent["cgroup"]
+        if record["manager"] == "systemd" and not pid:
+            return
         planned = {**record, "paths": {**record["paths"]}}
-        driver.create(record, self._resources())
+        if pid:
+            from pyrun.cgroup import systemd
+
+            systemd.create(record, self.config, self.container.id, pid)
+        else:
+            driver.create(record, self._resources())
         if uid := cgroup_mounts.owner(self.config, self.facts):
             driver.delegate(record, uid)
         if record != planned:
@@ -167,7 +175,9 @@ class Creation:
                 if cgroup_fd >= 0:
                     os.close(cgroup_fd)
             self._record(child)
-            if cgroup["layout"] != "v2":
+            if cgroup["manager"] == "systemd":
+                self._make_cgroup(child.pid)
+            elif cgroup["layout"] != "v2":
                 driver.join(cgroup, child.pid)
             idmaps.write_oom_score(child.pid, self.config)
             if flags & CLONE_NEWUSER:

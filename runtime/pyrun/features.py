@@ -8,6 +8,7 @@ the kernel. It is read off the tables that the compiler itself goes by, so that 
 from __future__ import annotations
 
 from importlib import import_module
+from importlib.util import find_spec
 from typing import Any
 
 from pyrun.cgroup.plan import MANAGERS
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
 OLDEST = "1.0.0"  # of the specification
 # Keys by which an annotation changes what pyrun does; one that ends in "." stands for all below it.
-ACTING_ANNOTATIONS = ("org.pyrun.rootfs.",)
+ACTING_ANNOTATIONS = ("org.pyrun.rootfs.", "org.systemd.property.", "run.oci.systemd.subgroup")
 
 # What a mount asks for by having them.
 MAPS = {name: [{"containerID": 0, "hostID": 0, "size": 1}] for name in ID_MAPS}
@@ -64,7 +65,7 @@ def _enabled(config: Config) -> dict[str, bool]:
 
 
 def _cgroup() -> dict[str, bool]:
-    systemd = "systemd" in MANAGERS
+    systemd = "systemd" in MANAGERS and find_spec("pyrun.kernel._sdbus") is not None
     return {"v1": True, "v2": True, "systemd": systemd, "systemdUser": systemd, "rdma": True}
 
 

@@ -12,8 +12,8 @@ from __future__ import annotations
 import errno
 import os
 
-from pyrun.cgroup import cgroupfs
 from pyrun import log
+from pyrun.cgroup import cgroupfs
 from pyrun.cgroup.facts import unescape
 from pyrun.errors import Error, from_os, reason
 

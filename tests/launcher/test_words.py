@@ -47,6 +47,7 @@ def test_signals_are_the_same(place: Place, name: str) -> None:
 
 ORDINARY = [
     ("state", "box"),
+    ("--systemd-cgroup", "state", "box"),
     ("-log-format", "json", "state", "box"),
     ("--log-format=text", "state", "box", "--log-format=json"),
     ("--log", "LOG", "state", "box"),
@@ -75,7 +76,7 @@ UNUSUAL = [
     ("state", "--", "box"),
     ("state", "--help", "box"),
     ("--debug", "state", "box"),
-    ("--systemd-cgroup", "state", "box"),
+    ("--systemd-cgroup=true", "state", "box"),
     ("--cgroup-manager", "disabled", "state", "box"),
     ("--log-level", "debug", "state", "box"),
     ("--log-format", "xml", "state", "box"),

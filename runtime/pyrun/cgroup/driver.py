@@ -61,6 +61,10 @@ def check(record: dict[str, Any]) -> None:
 
     Call it before the record is stored; `create` looks again.
     """
+    if record["manager"] == "systemd":
+        from pyrun.cgroup import systemd
+
+        systemd.check()
     for path in procs.directories(record):
         if cgroupfs.exists(path):
             cgroupfs.refuse_used(path, permission.pointer(record))
@@ -116,7 +120,7 @@ def delegate(record: dict[str, Any], uid: int) -> None:
     if record["layout"] == "v2" and record["paths"]:
         from pyrun.cgroup import v2
 
-        v2.delegate(record["paths"][""], uid)
+        v2.delegate(f"{record['paths']['']}/{record.get('subgroup', '')}".rstrip("/"), uid)
 
 
 def destroy(record: dict[str, Any]) -> None:
@@ -126,6 +130,11 @@ def destroy(record: dict[str, Any]) -> None:
     engine that made them removes them. Tries for 6 seconds, killing again each round; then raises
     Error, and the record must be kept for another attempt. Idempotent: what is gone is fine.
     """
+    if record["manager"] == "systemd":
+        from pyrun.cgroup import systemd
+
+        procs.kill(record, procs.SIGKILL)  # before systemd asks them to end, and waits
+        systemd.stop(record)
     pending = procs.directories(record)
     deadline, pause = 0.0, 0.001
     while True:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from pyrun.types import Config
 
 POINTER = "/linux/cgroupsPath"
-MANAGERS = ("cgroupfs", "disabled")  # that this version has; `features` tells them
+MANAGERS = ("cgroupfs", "systemd", "disabled")  # that this version has; `features` tells them
 
 
 def plan(
@@ -29,7 +29,8 @@ def plan(
     `facts` is `facts.facts()`; `manager` is "cgroupfs", "systemd" or "disabled". The record is
     JSON-able: `manager` (also "none": no cgroup can or need be made), `layout`, `paths` {controller
     or "": absolute directory}, `mount` (of the v2 tree, or ""), `rootless`, `asked` (a cgroupsPath
-    was given). Pure; raises Error for a path that cannot be honoured.
+    was given), and what units.plan adds for systemd. Raises Error for a path that cannot be
+    honoured.
 
     An absolute cgroupsPath lies below the mount point. A relative one lies below the runtime's own
     cgroup on v1 and hybrid, and beside it on v2, where a cgroup that holds processes (ours) cannot
@@ -47,12 +48,11 @@ def plan(
     }
     if manager == "disabled":
         return record
-    if manager not in MANAGERS:
-        raise Error(
-            f"the {manager} cgroup driver (--systemd-cgroup) is not available in this build yet",
-            hint="leave out --systemd-cgroup to use the cgroupfs driver, with a cgroupsPath that"
-            " is a path",
-        )
+    if manager == "systemd":
+        from pyrun.cgroup import units
+
+        units.plan(record, asked, container_id, facts, os.geteuid())
+        return record
     inner = _inner(asked, container_id)
     if layout == "none":
         if asked or not rootless:

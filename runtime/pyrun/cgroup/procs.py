@@ -31,7 +31,8 @@ def processes(record: dict[str, Any]) -> list[int]:
 
 def open_into(record: dict[str, Any]) -> int:
     """A directory fd for clone3(CLONE_INTO_CGROUP) on v2 (the caller closes it), else -1."""
-    if record["layout"] != "v2" or not record["paths"]:
+    # Of systemd's there is none before it has a process.
+    if record["layout"] != "v2" or not record["paths"] or record["manager"] == "systemd":
         return -1
     path: str = record["paths"][""]
     try:

@@ -36,12 +36,20 @@ def apply(record: dict[str, Any], wanted: dict[str, Any]) -> None:
         limits.check_usage(wanted.get("memory") or {}, record["paths"][""])
     before = rollback.present(found, directories)
     try:
+        _tell_systemd(record, found)
         limits.apply(found, directories, ABSENT)
         if policy is not None:
             _replace_policy(record, policy)
     except Error as error:
-        _restore(before, directories, error)
+        _restore(record, before, directories, error)
         raise
+
+
+def _tell_systemd(record: dict[str, Any], found: list[resources.Write]) -> None:
+    if record["manager"] == "systemd":
+        from pyrun.cgroup import systemd
+
+        systemd.set_limits(record, found)
 
 
 def _directories(record: dict[str, Any]) -> dict[str, str]:
@@ -53,9 +61,15 @@ def _directories(record: dict[str, Any]) -> dict[str, str]:
     return v2.directories(paths[""])
 
 
-def _restore(before: list[resources.Write], directories: dict[str, str], error: Error) -> None:
+def _restore(
+    record: dict[str, Any],
+    before: list[resources.Write],
+    directories: dict[str, str],
+    error: Error,
+) -> None:
     """The way back. A failure of this is told with the one that led here."""
     try:
+        _tell_systemd(record, before)
         limits.apply(before, directories, ABSENT)
     except Error as second:
         error.hint = f"{error.hint}; then, to undo the rest: {second.message}".lstrip("; ")
@@ -89,6 +103,10 @@ def _read(file: str) -> str:
 
 
 def _replace_policy(record: dict[str, Any], policy: devices.Policy) -> None:
+    if record["manager"] == "systemd":
+        from pyrun.cgroup import systemd
+
+        systemd.set_devices(record, policy)
     if "devices" in record["paths"]:
         from pyrun.cgroup import v1
 

@@ -33,12 +33,27 @@ def create(record: dict[str, Any], wanted: dict[str, Any], rules: devices.Policy
         permission.go_without(record, error, [write[0] for write in found])
         return
     record["paths"] = planned
+    limits.check_usage(wanted.get("memory") or {}, path)
+    set_limits(record, found, rules, fresh=made)
+
+
+def set_limits(
+    record: dict[str, Any],
+    found: list[resources.Write],
+    rules: devices.Policy,
+    *,
+    fresh: bool = True,
+) -> None:
+    """Enable controllers down to the record's directory, which exists; set limits and filter.
+
+    `fresh`: it has no filter yet.
+    """
+    path: str = record["paths"][""]
     failures = enable_controllers(record["mount"], path)
     _check_type(path, found)
-    limits.check_usage(wanted.get("memory") or {}, path)
     absent = f"cgroup v2 does not have it on this host (see {record['mount']}/cgroup.controllers)"
     limits.apply(found, directories(path), absent, failures)
-    devicefilter.set_policy(record, rules, made)
+    devicefilter.set_policy(record, rules, fresh)
 
 
 def directories(path: str) -> dict[str, str]:

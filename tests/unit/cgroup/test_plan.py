@@ -74,8 +74,6 @@ def test_an_id_with_a_leading_dot_is_a_name() -> None:
 def test_the_form_of_systemd_needs_its_driver() -> None:
     with pytest.raises(Error, match=r"slice:prefix:name.*--systemd-cgroup"):
         paths(V1, "system.slice:pyrun:box")
-    with pytest.raises(Error, match=r"--systemd-cgroup\) is not available in this build yet"):
-        plan({}, "box", V2, "systemd")
 
 
 def test_disabled_plans_nothing() -> None:

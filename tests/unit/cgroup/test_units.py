@@ -1,0 +1,111 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The names and places of units, one row a rule."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from pyrun.cgroup.plan import plan
+from pyrun.cgroup.units import expand, names
+from pyrun.errors import Error
+
+V2 = {"layout": "v2", "mounts": {"": ["/cg", "/"]}, "own": {"": "/system.slice/engine.service"}}
+USER = "/user.slice/user-7.slice/user@7.service"
+
+
+def planned(asked: str, facts: dict[str, Any] = V2, rootless: bool = False) -> dict[str, Any]:
+    return plan({"linux": {"cgroupsPath": asked}}, "box", facts, "systemd", rootless)
+
+
+@pytest.mark.parametrize(
+    ("asked", "parent", "unit"),
+    [
+        ("", "system.slice", "pyrun-box.scope"),
+        ("machine.slice:libpod:c1", "machine.slice", "libpod-c1.scope"),
+        ("kubelet-pods.slice:cri-containerd:c1", "kubelet-pods.slice", "cri-containerd-c1.scope"),
+        (":docker:c1", "system.slice", "docker-c1.scope"),
+        ("system.slice::c1", "system.slice", "c1.scope"),
+        ("-.slice:pyrun:c1", "-.slice", "pyrun-c1.scope"),
+        ("a.slice:ignored:a-b.slice", "a.slice", "a-b.slice"),
+    ],
+)
+def test_names(asked: str, parent: str, unit: str) -> None:
+    assert names(asked, "box", rootless=False) == (parent, unit)
+
+
+def test_a_user_has_a_slice_of_his_own() -> None:
+    assert names("", "box", rootless=True) == ("user.slice", "pyrun-box.scope")
+
+
+@pytest.mark.parametrize(
+    ("name", "place"),
+    [
+        ("-.slice", ""),
+        ("system.slice", "/system.slice"),
+        ("a-b-c.slice", "/a.slice/a-b.slice/a-b-c.slice"),
+    ],
+)
+def test_expand(name: str, place: str) -> None:
+    assert expand(name) == place
+
+
+@pytest.mark.parametrize("asked", ["/a/b", "a", "a.slice:b", "a.slice:b:c:d", "a.slice:b:"])
+def test_another_form_is_refused(asked: str) -> None:
+    with pytest.raises(Error, match='format "slice:prefix:name" for systemd cgroups') as caught:
+        planned(asked)
+    assert caught.value.pointer == "/linux/cgroupsPath"
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        "system:p:n",
+        ".slice:p:n",
+        "a--b.slice:p:n",
+        "-a.slice:p:n",
+        "a/b.slice:p:n",
+        "a.slice:p:n/../m",
+        "a.slice:p:n m",
+        "a.slice:p:-.slice",
+        f"a.slice:p:{'n' * 250}",
+        f"{'a' * 250}.slice:p:n",
+    ],
+)
+def test_a_name_that_is_none(asked: str) -> None:
+    with pytest.raises(Error) as caught:
+        planned(asked)
+    assert caught.value.pointer == "/linux/cgroupsPath"
+
+
+@pytest.mark.parametrize(
+    ("mount_root", "own", "path"),
+    [
+        ("/", f"{USER}/app.slice/run.service", f"/cg{USER}/a.slice/p-n.scope"),
+        (USER, f"{USER}/app.slice", "/cg/a.slice/p-n.scope"),
+    ],
+)
+def test_below_the_users_manager(mount_root: str, own: str, path: str) -> None:
+    facts = {"layout": "v2", "mounts": {"": ["/cg", mount_root]}, "own": {"": own}}
+    assert planned("a.slice:p:n", facts, rootless=True)["paths"] == {"": path}
+
+
+def test_elsewhere_the_users_manager_is_where_systemd_has_it() -> None:
+    path = planned("a.slice:p:n", rootless=True)["paths"][""]
+    assert path.startswith("/cg/user.slice/user-")
+    assert path.endswith(".service/a.slice/p-n.scope")
+
+
+def test_the_record() -> None:
+    record = planned("a-b.slice:p:n")
+    assert record["paths"] == {"": "/cg/a.slice/a-b.slice/p-n.scope"}
+    assert (record["unit"], record["slice"]) == ("p-n.scope", "a-b.slice")
+    assert json.loads(json.dumps(record)) == record
+
+
+@pytest.mark.parametrize("layout", ["v1", "hybrid", "none"])
+def test_only_the_unified_hierarchy(layout: str) -> None:
+    with pytest.raises(Error, match="--systemd-cgroup.* is for cgroup v2"):
+        planned("", {"layout": layout, "mounts": {}, "own": {}})
