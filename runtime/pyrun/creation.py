@@ -149,6 +149,8 @@ class Creation:
             "notify": self.facts["notify"],
             **groups,
         }
+        if self.opts.get("config"):
+            self.container.intent["config"] = self.opts["config"]
         if self.facts["layers"]:
             from pyrun import layers
 

@@ -161,13 +161,13 @@ def test_devices(container: Container, bundle: Bundle) -> None:
     bundle.config["linux"]["devices"] = [
         {"path": "/dev/loop-control", "type": "c", "major": 10, "minor": 237}
     ]
-    container.started(*["read /dev/loop-control", "sleep 1"] * 6)
+    container.started(*["read /dev/loop-control", "sleep 1"] * 60)
     rule = {"allow": True, "type": "c", "major": 10, "minor": 237, "access": "rwm"}
     assert eventually(lambda: len(readable(container)) >= 2)
     update(container, "-r", "-", stdin=json.dumps({"devices": [*RULES, rule]}))
-    assert eventually(lambda: readable(container)[-1] != "EPERM", 3), readable(container)
+    assert eventually(lambda: readable(container)[-1] != "EPERM", 30), readable(container)
     update(container, "-r", "-", stdin=json.dumps({"devices": RULES}))
-    assert eventually(lambda: readable(container)[-1] == "EPERM", 3), readable(container)
+    assert eventually(lambda: readable(container)[-1] == "EPERM", 30), readable(container)
 
 
 @on_v1

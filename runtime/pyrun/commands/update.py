@@ -173,7 +173,9 @@ def _has_new_devices(container: Container, wanted: Config) -> bool:
 def _config_devices(container: Container) -> object:
     """Those of the bundle's config; None when it can't be read any more."""
     try:
-        value: Any = jsonscan.loads(config.read(container.intent["bundle"]), "", drop_null=True)
+        name = container.intent.get("config") or config.NAME
+        data = config.read(container.intent["bundle"], name)
+        value: Any = jsonscan.loads(data, name, drop_null=True)
         return value["linux"]["resources"]["devices"]
     except (Error, KeyError, TypeError):
         return None
