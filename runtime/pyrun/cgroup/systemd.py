@@ -196,7 +196,7 @@ def set_limits(record: dict[str, Any], found: list[resources.Write]) -> None:
 def set_devices(record: dict[str, Any], rules: devices.Policy) -> None:
     """Tell systemd the device rules of a unit that is there, in place of those before; a user's
     manager has none. Raises Error."""
-    if record["rootless"]:
+    if record["user"]:
         return
     wanted = unit_properties.of_devices(rules, _majors())
     # A list of a property is appended to the one before, but for an empty one.
@@ -211,7 +211,7 @@ def _set(record: dict[str, Any], changed: list[tuple[str, Any]]) -> None:
     """SetUnitProperties, for as long as the unit runs: org.freedesktop.systemd1(5)."""
     if not changed or not record["unit"]:
         return
-    bus = _library().Bus(record["rootless"])
+    bus = _library().Bus(record["user"])
     try:
         bus.manage("SetUnitProperties", ("s", record["unit"]), ("b", True), ("a(sv)", changed))
     finally:
