@@ -138,6 +138,7 @@ class Creation:
             "ociVersion": SPEC_VERSION,
             "id": self.container.id,
             "bundle": self.facts["bundle"],
+            "config": self.opts.get("config") or "",
             "rootfs": self.facts["rootfs"],
             "created": timestamp(),
             "boot_id": init.boot_id(),
@@ -149,8 +150,6 @@ class Creation:
             "notify": self.facts["notify"],
             **groups,
         }
-        if self.opts.get("config"):
-            self.container.intent["config"] = self.opts["config"]
         if self.facts["layers"]:
             from pyrun import layers
 
