@@ -33,20 +33,20 @@ def create(record: dict[str, Any], wanted: dict[str, Any], rules: devices.Policy
         permission.go_without(record, error, [write[0] for write in found])
         return
     record["paths"] = planned
-    limits.check_usage(wanted.get("memory") or {}, path)
-    set_limits(record, found, rules, fresh=made)
+    if not made:
+        limits.check_usage(wanted.get("memory") or {}, path)
+    set_limits(record, found, rules, made)
 
 
 def set_limits(
     record: dict[str, Any],
     found: list[resources.Write],
     rules: devices.Policy,
-    *,
     fresh: bool = True,
 ) -> None:
     """Enable controllers down to the record's directory, which exists; set limits and filter.
 
-    `fresh`: it has no filter yet.
+    `fresh`: it has no filter of ours yet.
     """
     path: str = record["paths"][""]
     failures = enable_controllers(record["mount"], path)
