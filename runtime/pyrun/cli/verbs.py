@@ -260,6 +260,38 @@ VERBS = [
         ],
     ),
     Verb(
+        "events",
+        "Print what a container uses, and when it runs out of memory, as JSON lines.",
+        "Ends with the container. Times have a unit: 5s, 1m30s, 100ms.",
+        section=LOOK,
+        example="pyrun events --interval 10s web",
+        params=[
+            Flag("--interval", metavar="TIME", default="5s", help="Time between two lines (5s)."),
+            switch("--stats", help="Print what it uses now, and return."),
+            _id(),
+        ],
+    ),
+    Verb(
+        "top",
+        "Show what all containers use, on a screen that is kept up to date.",
+        "Ends by q or Ctrl-C. Pressure is the share of the last 10 seconds in which some process"
+        " waited for cpu, memory or io.",
+        section=LOOK,
+        example="pyrun top",
+        params=[
+            Flag(
+                "--interval",
+                metavar="TIME",
+                default="2s",
+                help="Time between two looks, of which the cpu's share is taken (2s).",
+            ),
+            switch(
+                "--once", help="Print one table, and return; so it is where there is no terminal."
+            ),
+            switch("--json", help="The same as JSON: bytes, percent, and null for the unknown."),
+        ],
+    ),
+    Verb(
         "ps",
         "List the processes of a container.",
         "As a table, they are the lines of the host's ps; words behind ID are options for it.",
