@@ -97,7 +97,12 @@ def plan_cgroup(config: Config, opts: Options, facts: Facts) -> dict[str, Any]:
     manager = opts.get("cgroup_manager") or "cgroupfs"
     if opts.get("systemd_cgroup"):
         manager = "systemd"
-    record = cgroup_plan(config, opts["id"], known, manager, is_rootless(opts, facts))
+    rootless = is_rootless(opts, facts)
+    if manager == "systemd":
+        from pyrun.cgroup import systemd
+
+        known["user_manager"] = systemd.is_users(rootless)
+    record = cgroup_plan(config, opts["id"], known, manager, rootless)
     facts["cgroup_layout"] = known["layout"]
     facts["cgroup_hierarchies"] = hierarchies(known, record)
     return record

@@ -331,7 +331,11 @@ def find_in(
     except OSError as error:
         raise from_os(error, f"open {root}/{container_id}") from None
     container = Container(root, root_fd, container_id, fd)
-    (container.salvage if salvage else container.read)()
+    try:
+        (container.salvage if salvage else container.read)()
+    except Error:
+        os.close(fd)
+        raise
     return container
 
 

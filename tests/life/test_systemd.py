@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pwd
 import signal
@@ -40,7 +41,7 @@ def in_our_slice(no_unit_left: None, bundle: Bundle) -> None:
 
 
 def systemctl(*words: str) -> str:
-    done = subprocess.run(["systemctl", *words], capture_output=True, text=True, timeout=20)
+    done = subprocess.run(["systemctl", *words], capture_output=True, text=True, timeout=90)
     return done.stdout
 
 
@@ -315,6 +316,9 @@ def test_a_cgroup_below_the_scope(container: Container, bundle: Bundle) -> None:
     bundle.linux["resources"]["pids"] = {"limit": 30}
     container.created("sleep 100", options=BY_SYSTEMD)
     assert inside(container) == f"/{SLICE}/{unit(container)}/payload"
+    if container.runtime.name == "pyrun":
+        controllers = (folder(container) / "payload/cgroup.controllers").read_text().split()
+        assert {"memory", "pids"} <= set(controllers)
     assert shown(container, "TasksMax") == {"TasksMax": "30"}
     assert container.delete("--force").code == 0
     assert not folder(container).exists()
@@ -327,37 +331,66 @@ def test_the_other_spelling(container: Container) -> None:
 
 
 @pyrun_only("its rootless")
-def test_a_users_own_manager(container: Container, bundle: Bundle) -> None:
-    """By the bus of the user, below the user's cgroup."""
+@pytest.mark.parametrize("nested", [False, True], ids=["as a user", "as root of a user namespace"])
+def test_a_users_own_manager(container: Container, bundle: Bundle, nested: bool) -> None:
+    """By the bus of the user, below the user's cgroup; podman makes a user namespace first."""
     user = next((u for u in pwd.getpwall() if Path(f"/run/user/{u.pw_uid}/bus").exists()), None)
     if user is None or user.pw_uid == 0:
         excuse("no user's manager is running")
     bundle.linux["cgroupsPath"] = f"user.slice:life:{container.id}"
     bundle.linux["resources"] = {"pids": {"limit": 30}}
-    bundle.linux["namespaces"] = [{"type": "pid"}, {"type": "mount"}, {"type": "user"}]
+    bundle.linux["namespaces"] = [{"type": "pid"}, {"type": "mount"}]
     del bundle.config["hostname"]
     bundle.without_mount("/sys", "/dev/mqueue", "/dev/pts")
-    for kind, number in (("uid", user.pw_uid), ("gid", user.pw_gid)):
-        bundle.linux[f"{kind}Mappings"] = [{"containerID": 0, "hostID": number, "size": 1}]
+    if not nested:
+        bundle.linux["namespaces"].append({"type": "user"})
+        for kind, number in (("uid", user.pw_uid), ("gid", user.pw_gid)):
+            bundle.linux[f"{kind}Mappings"] = [{"containerID": 0, "hostID": number, "size": 1}]
     bundle.say("sleep 100")
     bundle.save()
-    runtime = f"/run/user/{user.pw_uid}"
-    state = f"{runtime}/{container.id}"
+    runtime = Path(f"/run/user/{user.pw_uid}")
     manager = [
         "systemd-run", "-q", f"--machine={user.pw_name}@.host", "--user", "--pipe", "--wait",
         f"--setenv=XDG_RUNTIME_DIR={runtime}",
     ]  # fmt: skip
-    pyrun = [*manager, container.runtime.path, "--root", state]
-    create = [*pyrun, "--systemd-cgroup", "create", "--bundle", str(bundle.path)]
-    pid = f"{runtime}/pid"
+    if nested:
+        manager += ["unshare", "--user", "--map-root-user", "--map-auto"]
+    pyrun = [*manager, container.runtime.path, "--root", runtime / container.id, *BY_SYSTEMD]
+    create = [*pyrun, "create", "--bundle", bundle.path, "--pid-file", runtime / "life.pid"]
     with open(os.devnull, "r+b") as null:
-        done = subprocess.run(
-            [*create, "--pid-file", pid, container.id], stdin=null, stdout=null, timeout=60
-        )
+        done = subprocess.run([*create, container.id], stdin=null, stdout=null, timeout=60)
     assert done.returncode == 0
-    own = Path(f"/proc/{Path(pid).read_text()}/cgroup").read_text()
+    own = Path(f"/proc/{(runtime / 'life.pid').read_text()}/cgroup").read_text()
     assert own.endswith(f"user@{user.pw_uid}.service/user.slice/{unit(container)}\n")
     place = CGROUPS / own.strip().removeprefix("0::/")
     assert (place / "pids.max").read_text() == "30\n"
     assert subprocess.run([*pyrun, "delete", "--force", container.id], timeout=60).returncode == 0
     assert not place.exists()
+
+
+@pyrun_only("peers of this age leave devices out, and keep to their rounding")
+def test_update(container: Container, bundle: Bundle) -> None:
+    """systemd knows what it would set again at its next reload."""
+    bundle.linux["resources"]["memory"] = {"limit": 64 << 20}
+    assert container.create("sleep 100", options=BY_SYSTEMD).code == 0
+    words = ["--memory", "96M", "--pids-limit", "40", "--cpu-quota", "20000"]
+    assert container.runtime("update", *words, container.id).code == 0
+    found = shown(container, "MemoryMax", "TasksMax", "CPUQuotaPerSecUSec")
+    assert found == {
+        "MemoryMax": str(96 << 20), "TasksMax": "40", "CPUQuotaPerSecUSec": "200ms"
+    }  # fmt: skip
+    systemctl("daemon-reload")
+    assert (folder(container) / "memory.max").read_text() == f"{96 << 20}\n"
+    rules = [
+        {"allow": False, "access": "rwm"},
+        {"allow": True, "type": "c", "major": 10, "minor": 229, "access": "rw"},
+    ]
+    text = json.dumps({"devices": rules})
+    assert container.runtime("update", "-r", "-", container.id, stdin=text).code == 0
+    assert "/dev/char/10:229 rw" in shown(container, "DeviceAllow")["DeviceAllow"]
+    text = json.dumps({"devices": rules[:1]})
+    assert container.runtime("update", "-r", "-", container.id, stdin=text).code == 0
+    assert "10:229" not in shown(container, "DeviceAllow")["DeviceAllow"]
+    result = container.runtime("update", "--memory=128M", "--cpuset-cpus=4000", container.id)
+    assert result.code == 1
+    assert shown(container, "MemoryMax") == {"MemoryMax": str(96 << 20)}

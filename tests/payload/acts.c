@@ -49,6 +49,22 @@ void do_hog(void)
     puts("ok");
 }
 
+/* MIB: a child does so; the signal that ended it, or 0 */
+void do_hog_child(void)
+{
+    fflush(stdout);
+    pid_t pid = fork();
+    if (pid == 0) {
+        do_hog();
+        _exit(0);
+    }
+    int status = 0;
+    if (pid < 0 || waitpid(pid, &status, 0) < 0)
+        failed();
+    else
+        printf("%d\n", WIFSIGNALED(status) ? WTERMSIG(status) : 0);
+}
+
 /* COUNT: how many children could be had at once */
 void do_forks(void)
 {

@@ -47,6 +47,7 @@ void show_link(const char *path);
     VERB("syscall", syscall)                                                                       \
     VERB("keyring", keyring)                                                                       \
     VERB("hog", hog)                                                                               \
+    VERB("hog-child", hog_child)                                                                   \
     VERB("forks", forks)                                                                           \
     VERB("spawn", spawn)                                                                           \
     VERB("exit", exit)                                                                             \

@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 
 from pyrun import log
-from pyrun.cgroup import cgroupfs, devices, procs, resources, unit_properties, v2
+from pyrun.cgroup import cgroupfs, devices, permission, procs, resources, unit_properties, v2
 from pyrun.cgroup.plan import below_mount
 from pyrun.cgroup.units import SLICE
 from pyrun.errors import Error, from_os
@@ -31,6 +31,17 @@ FORBIDDEN = (
     "org.freedesktop.DBus.Error.AccessDenied",
     "org.freedesktop.DBus.Error.InteractiveAuthorizationRequired",
 )
+
+
+def is_users(rootless: bool) -> bool:
+    """Whether the container is for the user's own manager and not for the system's: an ordinary
+    user's, who may be root of a user namespace, as under a rootless podman."""
+    if rootless or not permission.in_user_namespace():
+        return rootless
+    runtime = os.environ.get("XDG_RUNTIME_DIR")
+    return bool(os.environ.get("DBUS_SESSION_BUS_ADDRESS")) or (
+        runtime is not None and os.path.exists(f"{runtime}/bus")
+    )
 
 
 def check() -> None:
@@ -73,9 +84,9 @@ def create(record: dict[str, Any], config: Config, container_id: str, pid: int) 
     subgroup = _subgroup(notes)
     by_notes = unit_properties.of_annotations(notes)
     properties |= unit_properties.of_resources(found)
-    if not record["rootless"]:  # a user's manager may not load filters
+    if not record["user"]:  # a user's manager may not load filters
         properties |= unit_properties.of_devices(rules, _majors())
-    bus = _library().Bus(record["rootless"])
+    bus = _library().Bus(record["user"])
     try:
         bus.follow_jobs()
         try:
@@ -92,7 +103,10 @@ def create(record: dict[str, Any], config: Config, container_id: str, pid: int) 
     v2.set_limits(record, found, rules)
     if subgroup:
         record["subgroup"] = subgroup
-        _make_subgroup(f"{record['paths']['']}/{subgroup}", pid)
+        place = f"{record['paths']['']}/{subgroup}"
+        _make_subgroup(place, pid)
+        # Only now: a cgroup that has processes of its own can't pass controllers on.
+        v2.enable_controllers(record["mount"], place)
 
 
 def _subgroup(notes: dict[str, str]) -> str:
@@ -173,13 +187,44 @@ def _make_subgroup(path: str, pid: int) -> None:
         raise from_os(error, f"make the cgroup {path}", f"/annotations/{SUBGROUP}") from None
 
 
+def set_limits(record: dict[str, Any], found: list[resources.Write]) -> None:
+    """Tell systemd the limits of a unit that is there: what it does not know of, it takes back when
+    it is reloaded. Raises Error."""
+    _set(record, list(unit_properties.of_resources(found).items()))
+
+
+def set_devices(record: dict[str, Any], rules: devices.Policy) -> None:
+    """Tell systemd the device rules of a unit that is there, in place of those before; a user's
+    manager has none. Raises Error."""
+    if record["user"]:
+        return
+    wanted = unit_properties.of_devices(rules, _majors())
+    # A list of a property is appended to the one before, but for an empty one.
+    changed: list[tuple[str, Any]] = [
+        ("DevicePolicy", ("s", "auto")),
+        ("DeviceAllow", ("a(ss)", [])),
+    ]
+    _set(record, changed + list(wanted.items()))
+
+
+def _set(record: dict[str, Any], changed: list[tuple[str, Any]]) -> None:
+    """SetUnitProperties, for as long as the unit runs: org.freedesktop.systemd1(5)."""
+    if not changed or not record["unit"]:
+        return
+    bus = _library().Bus(record["user"])
+    try:
+        bus.manage("SetUnitProperties", ("s", record["unit"]), ("b", True), ("a(sv)", changed))
+    finally:
+        bus.close()
+
+
 def stop(record: dict[str, Any]) -> None:
     """Have systemd forget the unit, whose processes are dead. What it does not do is no failure
     here: with its cgroup removed a scope ends by itself."""
     if not record["unit"]:
         return
     try:
-        bus = _library().Bus(record["rootless"])
+        bus = _library().Bus(record["user"])
         try:
             bus.follow_jobs()
             try:

@@ -22,8 +22,9 @@ _CHARACTERS = frozenset(
 def plan(
     record: dict[str, Any], asked: str, container_id: str, facts: dict[str, Any], uid: int
 ) -> None:
-    """Add to a record of cgroup/plan.py what the systemd driver needs: `unit`, `slice`, and in
-    `paths` where the unit's cgroup will be. `uid` is the caller's, for his own manager's place.
+    """Add to a record of cgroup/plan.py what the systemd driver needs: `unit`, `slice`, `user`
+    (whose manager it is: facts["user_manager"], or the system's), and in `paths` where the unit's
+    cgroup will be. `uid` is the caller's, for his own manager's place.
 
     Raises Error for a path of another form, and for a host without the unified hierarchy.
     """
@@ -34,20 +35,22 @@ def plan(
             hint="boot with systemd.unified_cgroup_hierarchy=1, or leave out --systemd-cgroup, with"
             " a cgroupsPath that is a path",
         )
-    parent, unit = names(asked, container_id, record["rootless"])
+    user: bool = facts["user_manager"]
+    parent, unit = names(asked, container_id, user)
     mount, root = facts["mounts"][""]
-    above = _user_manager(facts["own"].get("", "/"), uid) if record["rootless"] else ""
+    above = _user_manager(facts["own"].get("", "/"), uid) if user else ""
     above = above.removeprefix(root.rstrip("/"))
     record |= {
         "unit": unit,
         "slice": parent,
+        "user": user,
         "mount": mount,
         "root": root,
         "paths": {"": f"{mount}{above}{expand(parent)}/{unit}"},
     }
 
 
-def names(asked: str, container_id: str, rootless: bool) -> tuple[str, str]:
+def names(asked: str, container_id: str, user: bool) -> tuple[str, str]:
     """(the slice, the unit in it) for a cgroupsPath, which may be "". Raises Error."""
     parts = asked.split(":") if asked else ["", PREFIX, container_id]
     if len(parts) != 3 or not parts[2]:
@@ -58,7 +61,7 @@ def names(asked: str, container_id: str, rootless: bool) -> tuple[str, str]:
             "such as system.slice:pyrun:box; or leave out --systemd-cgroup",
         )
     parent, prefix, name = parts
-    parent = parent or ("user.slice" if rootless else "system.slice")
+    parent = parent or ("user.slice" if user else "system.slice")
     if name.endswith(SLICE):
         unit = name
         expand(unit)

@@ -6,13 +6,13 @@ from __future__ import annotations
 import os
 import pwd
 
-from pyrun import log, state
-from pyrun.errors import Error
+from pyrun import listing
 from pyrun.jsonscan import dumps
 from pyrun.report import describe
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from pyrun.state import Container
     from pyrun.types import Config, Options
 
 COLUMNS = ("ID", "PID", "STATUS", "BUNDLE", "CREATED", "OWNER")
@@ -20,7 +20,7 @@ COLUMNS = ("ID", "PID", "STATUS", "BUNDLE", "CREATED", "OWNER")
 
 def run(opts: Options) -> int:
     """Prints them in the order of their ids; one that can't be read is reported, and left out."""
-    found = containers(opts)
+    found = listing.each(opts, _describe)
     if opts["quiet"]:
         text = "".join(f"{entry['id']}\n" for entry in found)
     elif opts["format"] == "json":
@@ -31,28 +31,8 @@ def run(opts: Options) -> int:
     return 0
 
 
-def containers(opts: Options) -> list[Config]:
-    """The description of each. Raises Error if --root names a folder that is not there."""
-    root = state.root_path(opts)
-    try:
-        names = sorted(os.listdir(root))
-    except FileNotFoundError:
-        if opts.get("root"):
-            raise Error(f"state folder {root}: no such file or directory") from None
-        return []
-    except OSError as error:
-        raise Error(f"state folder {root}: {error.strerror}") from None
-    found = []
-    for name in names:
-        if name.startswith("."):
-            continue
-        try:
-            container = state.find(opts, name)
-            if container and container.intent:
-                found.append({**describe(container), "owner": _owner(container.fd)})
-        except Error as error:
-            log.to_stderr(f"load container {name}: {error}")
-    return found
+def _describe(container: Container) -> Config:
+    return {**describe(container), "owner": _owner(container.fd)}
 
 
 def _owner(folder: int) -> str:

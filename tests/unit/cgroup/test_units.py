@@ -16,8 +16,9 @@ V2 = {"layout": "v2", "mounts": {"": ["/cg", "/"]}, "own": {"": "/system.slice/e
 USER = "/user.slice/user-7.slice/user@7.service"
 
 
-def planned(asked: str, facts: dict[str, Any] = V2, rootless: bool = False) -> dict[str, Any]:
-    return plan({"linux": {"cgroupsPath": asked}}, "box", facts, "systemd", rootless)
+def planned(asked: str, facts: dict[str, Any] = V2, user: bool = False) -> dict[str, Any]:
+    facts = {**facts, "user_manager": user}
+    return plan({"linux": {"cgroupsPath": asked}}, "box", facts, "systemd")
 
 
 @pytest.mark.parametrize(
@@ -33,11 +34,11 @@ def planned(asked: str, facts: dict[str, Any] = V2, rootless: bool = False) -> d
     ],
 )
 def test_names(asked: str, parent: str, unit: str) -> None:
-    assert names(asked, "box", rootless=False) == (parent, unit)
+    assert names(asked, "box", user=False) == (parent, unit)
 
 
 def test_a_user_has_a_slice_of_his_own() -> None:
-    assert names("", "box", rootless=True) == ("user.slice", "pyrun-box.scope")
+    assert names("", "box", user=True) == ("user.slice", "pyrun-box.scope")
 
 
 @pytest.mark.parametrize(
@@ -89,11 +90,11 @@ def test_a_name_that_is_none(asked: str) -> None:
 )
 def test_below_the_users_manager(mount_root: str, own: str, path: str) -> None:
     facts = {"layout": "v2", "mounts": {"": ["/cg", mount_root]}, "own": {"": own}}
-    assert planned("a.slice:p:n", facts, rootless=True)["paths"] == {"": path}
+    assert planned("a.slice:p:n", facts, user=True)["paths"] == {"": path}
 
 
 def test_elsewhere_the_users_manager_is_where_systemd_has_it() -> None:
-    path = planned("a.slice:p:n", rootless=True)["paths"][""]
+    path = planned("a.slice:p:n", user=True)["paths"][""]
     assert path.startswith("/cg/user.slice/user-")
     assert path.endswith(".service/a.slice/p-n.scope")
 
