@@ -268,6 +268,19 @@ def test_propagation_alone(container: Container, bundle: Bundle) -> None:
     assert found["/"].tags == ["unbindable"]
 
 
+@pytest.mark.pyrun_only("peers follow it")
+def test_remount_by_a_link_of_the_image(container: Container, bundle: Bundle) -> None:
+    """It would change a mount that the config does not mean."""
+    (bundle.rootfs / "link").symlink_to("data")
+    bundle.config["mounts"] += [
+        mount("/data", "tmpfs", "ro"),
+        mount("/link", "none", "remount", "rw"),
+    ]
+    result = container.run("print x")
+    assert result.code == 1
+    assert "too many levels of symbolic links" in result.err
+
+
 @pytest.mark.pyrun_only("the text")
 def test_remount_of_no_mount(container: Container, bundle: Bundle) -> None:
     bundle.config["mounts"].append(mount("/data", "none", "remount", "ro"))

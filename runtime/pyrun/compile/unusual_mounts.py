@@ -111,7 +111,8 @@ def _layers(key: str, text: str) -> Iterator[tuple[str, str]]:
 def change(mount: Config, options: Config, pointer: str) -> Steps:
     """A mount that is there already: `remount`, or nothing but propagation. As with mount(8), what
     the options don't name stays as it is."""
-    yield pointer, ops.open_in_root(ROOT, destination(mount), O_PATH, 0, TARGET)
+    # A link of the image could lead to another mount, which nobody meant to change.
+    yield pointer, ops.open_in_root(ROOT, destination(mount), O_PATH, RESOLVE_NO_SYMLINKS, TARGET)
     pointer_of_options = f"{pointer}/options"
     if options["data"]:
         yield pointer_of_options, ops.fspick(TARGET, CONTEXT)

@@ -94,13 +94,13 @@ CASES: list[tuple[Config, str]] = [
     # A mount that is there: what the options name is changed, and nothing else.
     (
         tmpfs("remount", "ro", "suid", "private"),
-        """mounts[0]: open_in_root(root, "/m", O_PATH, 0) = target
+        """mounts[0]: open_in_root(root, "/m", O_PATH, RESOLVE_NO_SYMLINKS) = target
         mounts[0].options: mount_setattr(target, 0, MOUNT_ATTR_RDONLY, MOUNT_ATTR_NOSUID, 0)
         mounts[0].options: mount_setattr(target, 0, 0, 0, MS_PRIVATE)""",
     ),
     (
         tmpfs("remount", "size=4k", "sync"),
-        """mounts[0]: open_in_root(root, "/m", O_PATH, 0) = target
+        """mounts[0]: open_in_root(root, "/m", O_PATH, RESOLVE_NO_SYMLINKS) = target
         mounts[0].options: fspick(target) = context
         mounts[0].options: fsconfig(context, "size", "4k")
         mounts[0].options: fsconfig(context, "sync", none)
@@ -108,17 +108,17 @@ CASES: list[tuple[Config, str]] = [
     ),
     (
         tmpfs("remount", "ro", kind="cgroup"),
-        """mounts[0]: open_in_root(root, "/m", O_PATH, 0) = target
+        """mounts[0]: open_in_root(root, "/m", O_PATH, RESOLVE_NO_SYMLINKS) = target
         mounts[0].options: mount_setattr(target, 0, MOUNT_ATTR_RDONLY, 0, 0)""",
     ),
     (
         bind("/m", "", "bind", "remount", "ro"),
-        """mounts[0]: open_in_root(root, "/m", O_PATH, 0) = target
+        """mounts[0]: open_in_root(root, "/m", O_PATH, RESOLVE_NO_SYMLINKS) = target
         mounts[0].options: mount_setattr(target, 0, MOUNT_ATTR_RDONLY, 0, 0)""",
     ),
     (
         tmpfs("rshared", kind="none", destination="/"),
-        """mounts[0]: open_in_root(root, "/", O_PATH, 0) = target
+        """mounts[0]: open_in_root(root, "/", O_PATH, RESOLVE_NO_SYMLINKS) = target
         mounts[0].options: mount_setattr(target, AT_RECURSIVE, 0, 0, MS_SHARED)""",
     ),
 ]
