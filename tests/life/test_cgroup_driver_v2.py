@@ -230,6 +230,24 @@ class TestV2:
 
         in_v2(body)
 
+    @needs("cc")
+    def test_a_filter_is_replaced(self, bpf_binding: None) -> None:
+        """By an update of the rules: the earlier ones would go on to deny."""
+        from pyrun.cgroup import devicefilter, devices
+
+        def body(record: dict[str, Any]) -> None:
+            kmsg = {"allow": True, "type": "c", "major": 1, "minor": 11, "access": "r"}
+            driver.create(record, {"devices": [kmsg]})
+            test = ": 2>/dev/null </dev/kmsg && echo open"
+            assert run_in(record, test) == "open\n"
+            devicefilter.set_policy(record, devices.policy([]), fresh=False)
+            assert run_in(record, test) == ""
+            everything = devices.policy([{"allow": True, "access": "rwm"}])
+            devicefilter.set_policy(record, everything, fresh=False)
+            assert run_in(record, test) == "open\n"
+
+        in_v2(body)
+
 
 @pytest.fixture(scope="module")
 def bpf_binding(tmp_path_factory: pytest.TempPathFactory) -> None:

@@ -29,6 +29,7 @@ def test_descriptors(container: Container) -> None:
     assert [line.split()[0] for line in result.answers()[0].splitlines()] == ["0", "1", "2"]
 
 
+@with_peers
 def test_preserve_fds(container: Container) -> None:
     read, write = os.pipe()
 
@@ -80,6 +81,7 @@ def activated(container: Container, verb: str, script: str) -> list[str]:
     return answers
 
 
+@with_peers
 @pytest.mark.parametrize("verb", ["run", "create"])
 @differs(crun="1.8 sets LISTEN_PID alone")
 def test_listen_fds(container: Container, verb: str) -> None:
@@ -90,6 +92,7 @@ def test_listen_fds(container: Container, verb: str) -> None:
     assert [line.split()[0] for line in fds.splitlines()] == list("0123")
 
 
+@with_peers
 @differs(runc="1.1 drops the names", crun="1.8 sets LISTEN_PID alone")
 def test_names_of_listen_fds(container: Container) -> None:
     env, fds = activated(container, "run", "LISTEN_PID=$$ LISTEN_FDS=2 LISTEN_FDNAMES=web:log")

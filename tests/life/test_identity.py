@@ -63,6 +63,7 @@ def test_capabilities_of_a_user(container: Container, bundle: Bundle) -> None:
     }
 
 
+@with_peers
 def test_no_capabilities(container: Container, bundle: Bundle) -> None:
     bundle.process["capabilities"] = {}
     caps, chown = container.ask("caps", "chown /data 5 5")
@@ -120,6 +121,7 @@ def test_umask_by_default(container: Container) -> None:
     assert container.run("umask", umask=0o077).answers() == ["0022"]
 
 
+@with_peers
 def test_umask(container: Container, bundle: Bundle) -> None:
     bundle.process["user"]["umask"] = 0o027
     assert container.ask("umask", "write /tmp/x y", "stat /tmp/x")[2].startswith("- 0640")
@@ -149,6 +151,7 @@ def test_cwd_of_the_user_alone(container: Container, bundle: Bundle) -> None:
     assert container.ask("cwd")[0] == "/home/user"
 
 
+@with_peers
 def test_cwd_through_a_link_stays_inside(container: Container, bundle: Bundle) -> None:
     (bundle.rootfs / "way").symlink_to("/etc")
     bundle.process["cwd"] = "/way"
@@ -169,6 +172,7 @@ def test_the_last_of_a_name_wins(container: Container, bundle: Bundle) -> None:
     assert [line for line in lines if line.startswith("A=")] == ["A=2"]
 
 
+@with_peers
 @pytest.mark.parametrize(
     ("passwd", "uid", "home"),
     [
@@ -192,6 +196,7 @@ def test_home(
     assert f"HOME={home}" in container.ask("env")[0].splitlines()
 
 
+@with_peers
 def test_path_of_the_container_finds_the_program(container: Container, bundle: Bundle) -> None:
     (bundle.rootfs / "opt").mkdir()
     os.link(bundle.rootfs / "payload", bundle.rootfs / "opt/tool")
@@ -243,12 +248,14 @@ def test_rlimit_above_the_callers(container: Container, bundle: Bundle) -> None:
     assert "CAP_SYS_RESOURCE" in result.err
 
 
+@with_peers
 def test_no_new_privileges(container: Container, bundle: Bundle) -> None:
     assert container.ask("nnp")[0] == "1"
     bundle.process["noNewPrivileges"] = False
     assert container.ask("nnp")[0] == "0"
 
 
+@with_peers
 def test_oom_score(container: Container, bundle: Bundle) -> None:
     bundle.process["oomScoreAdj"] = 321
     assert container.ask("cat /proc/self/oom_score_adj")[0] == "321"
@@ -269,6 +276,7 @@ def test_oom_score_is_the_callers(container: Container) -> None:
     assert result.answers() == ["77"]
 
 
+@with_peers
 @differs(crun="the keyring has the container's id as its name")
 def test_session_keyring(container: Container) -> None:
     assert container.ask("keyring")[0].endswith(f"_ses.{container.id}")

@@ -15,7 +15,9 @@ from typing import Any
 import pytest
 
 from life.bundles import Bundle, bind
+from life.mountinfo import mounts
 from life.runtimes import Container
+from life.test_mounts import mounted
 from needs import needs
 from pyrun import spec_default
 
@@ -109,3 +111,25 @@ def test_what_the_host_mounts_later(
         subprocess.run(["umount", later], check=True)
     assert " /data/later " not in inside.read_text()
     assert container.delete("--force").code == 0
+
+
+@pytest.mark.differs(crun="1.8 asks for all at once, which the kernel refuses")
+@pytest.mark.with_peers
+@pytest.mark.parametrize(
+    ("options", "tags"),
+    [
+        (["shared", "private"], []),
+        (["private", "shared"], ["shared"]),
+        (["slave", "shared"], ["shared", "master"]),
+        (["slave", "shared", "private"], []),
+    ],
+    ids=str,
+)
+def test_in_the_order_given(
+    container: Container, bundle: Bundle, tmp_path: Path, options: list[str], tags: list[str]
+) -> None:
+    """Of a mount whose source is shared on the host."""
+    with mounted(tmp_path, "-t", "tmpfs", "--make-shared", "shared"):
+        bundle.config["mounts"].append(bind(tmp_path, "/data", "bind", *options))
+        found = mounts(container.ask("mounts")[0])["/data"]
+    assert [tag.split(":")[0] for tag in found.tags] == tags

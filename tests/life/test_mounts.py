@@ -83,6 +83,7 @@ def test_options_of_a_bind(
         assert not found.options & {"ro", "nosuid", "nodev", "noexec"} - shown
 
 
+@with_peers
 @pytest.mark.parametrize(
     ("options", "shown"),
     [
@@ -117,6 +118,7 @@ def test_bound_directory(container: Container, bundle: Bundle, source: Path) -> 
     assert (source / "new").read_text() == "more"
 
 
+@with_peers
 def test_bound_file(container: Container, bundle: Bundle, source: Path) -> None:
     bundle.config["mounts"].append(bind(source / "file", "/etc/made/here", "bind", "ro"))
     cat, write = container.ask("cat /etc/made/here", "write /etc/made/here x")
@@ -139,6 +141,7 @@ def test_bound_special_file(container: Container, bundle: Bundle, source: Path, 
     assert container.ask("stat /run/special")[0][0] == letter
 
 
+@with_peers
 def test_relative_source(container: Container, bundle: Bundle, source: Path) -> None:
     """Relative to the bundle."""
     bundle.config["mounts"].append(bind("source/file", "/etc/bound"))
@@ -195,6 +198,7 @@ def test_recursive_attributes(
     assert found["/data/below"].options >= shown
 
 
+@with_peers
 @differs(crun=LACKS)
 def test_a_mount_where_links_are_not_followed(
     container: Container, bundle: Bundle, source: Path
@@ -212,6 +216,7 @@ def test_recursive_attributes_are_for_binds(container: Container, bundle: Bundle
     assert "'rro' is for bind mounts" in result.err
 
 
+@with_peers
 def test_missing_places_are_made(container: Container, bundle: Bundle, source: Path) -> None:
     bundle.config["mounts"] += [
         mount("/one/two/three", "tmpfs"),
@@ -235,6 +240,7 @@ def test_order(container: Container, bundle: Bundle, source: Path) -> None:
     assert (ls, cat, deep) == ("in", "text", "text")
 
 
+@with_peers
 def test_place_by_links_stays_in_the_root(
     container: Container, bundle: Bundle, source: Path
 ) -> None:
@@ -293,6 +299,7 @@ def test_propagation_of_a_mount(
     assert [tag.split(":")[0] for tag in found.tags] == tags
 
 
+@with_peers
 @pytest.mark.parametrize(
     ("word", "tags"),
     [
@@ -354,6 +361,7 @@ def test_unknown_file_system(container: Container, bundle: Bundle) -> None:
     assert "/data" in result.err
 
 
+@with_peers
 @differs(crun="1.8 mounts v1 hierarchies writable")
 def test_cgroup_mount(container: Container, bundle: Bundle) -> None:
     """The container's own cgroup, and nothing to write in it."""

@@ -69,6 +69,7 @@ def test_all_new(container: Container) -> None:
     assert inside["user"] == host["user"]
 
 
+@with_peers
 @pytest.mark.parametrize("absent", ["cgroup", "ipc", "network", "pid", "uts"])
 def test_all_but_one(container: Container, bundle: Bundle, absent: str) -> None:
     """What is not listed is the runtime's own."""
@@ -83,6 +84,7 @@ def test_all_but_one(container: Container, bundle: Bundle, absent: str) -> None:
     assert {kind for kind in KINDS if inside[file(kind)] == host[file(kind)]} == {absent}
 
 
+@with_peers
 @pytest.mark.parametrize(
     "joined",
     [
@@ -143,6 +145,7 @@ def test_user_namespace(container: Container, bundle: Bundle) -> None:
     assert owner.startswith("d 0755 0 0 ")
 
 
+@with_peers
 def test_user_namespace_with_two_ranges(container: Container, bundle: Bundle) -> None:
     bundle.map_ids(host=100000, size=10)
     bundle.linux["uidMappings"].append({"containerID": 1000, "hostID": 300000, "size": 5})
@@ -255,6 +258,7 @@ def test_names(container: Container, bundle: Bundle) -> None:
     assert os.uname().nodename != "here"
 
 
+@with_peers
 @differs(runc="1.1 knows no domainname")
 def test_domainname(container: Container, bundle: Bundle) -> None:
     bundle.config["domainname"] = "there"

@@ -48,6 +48,7 @@ def test_devices_of_every_container(container: Container) -> None:
         assert (kind, mode, uid, gid, device) == ("c", "0666", "0", "0", number)
 
 
+@with_peers
 def test_links_of_every_container(container: Container) -> None:
     links = {
         "fd": "/proc/self/fd",
@@ -111,6 +112,7 @@ def test_dev_of_the_host(container: Container, bundle: Bundle) -> None:
     assert sorted(os.listdir("/dev")) == before
 
 
+@differs(runc="1.1 makes no listed device then", crun="1.8 makes no listed device then")
 def test_device_beside_a_dev_of_the_host(container: Container, bundle: Bundle) -> None:
     """No link of the image leads what is made to the host's /dev."""
     bundle.without_mount("/dev", "/dev/pts", "/dev/shm", "/dev/mqueue")
@@ -178,6 +180,7 @@ def test_no_pivot(container: Container) -> None:
     assert result.answers()[1] == "/"
 
 
+@with_peers
 def test_rootfs_by_absolute_path_and_link(container: Container, bundle: Bundle) -> None:
     bundle.config["root"]["path"] = str(bundle.rootfs)
     assert "payload" in container.ask("ls /")[0].splitlines()

@@ -145,3 +145,11 @@ def test_cpus_are_the_cpusets_not_the_callers(container: Container) -> None:
     )
     mask = int(result.answers()[0].replace(",", ""), 16)
     assert {cpu for cpu in range(mask.bit_length()) if mask >> cpu & 1} >= cpus
+
+
+def test_exec_affinity_is_not_the_inits(container: Container, bundle: Bundle) -> None:
+    """process.execCPUAffinity is for exec alone (config.md)."""
+    before = container.ask("status Cpus_allowed")
+    cpu = str(min(os.sched_getaffinity(0)))
+    bundle.process["execCPUAffinity"] = {"initial": cpu, "final": cpu}
+    assert container.ask("status Cpus_allowed") == before

@@ -169,6 +169,7 @@ def test_much_output(container: Container, terminal: Bundle) -> None:
     assert shown.shown.count(b"y" * 79) == 3000
 
 
+@with_peers
 def test_terminal_belongs_to_the_user(container: Container, terminal: Bundle) -> None:
     terminal.process["user"] = {"uid": 1000, "gid": 1000}
     terminal.say("stat /dev/pts/0")
@@ -178,6 +179,7 @@ def test_terminal_belongs_to_the_user(container: Container, terminal: Bundle) ->
         assert shown.shown.split()[2] == b"1000"
 
 
+@with_peers
 def test_terminal_in_a_user_namespace(container: Container, terminal: Bundle) -> None:
     terminal.map_ids()
     terminal.say("isatty 0", "stat /dev/pts/0")

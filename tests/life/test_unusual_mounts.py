@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import socket
 from pathlib import Path
 
@@ -248,11 +249,13 @@ def test_overlay(container: Container, bundle: Bundle, length: int, user: bool) 
         assert (folders[3] / "new").read_text() == "x"
 
 
+@differs(crun="1.8 wants a type")
 def test_remount_of_proc(container: Container, bundle: Bundle) -> None:
     bundle.config["mounts"].append({"destination": "/proc", "options": ["remount", "ro"]})
     assert "ro" in mounts(container.ask("mounts")[0])["/proc"].options
 
 
+@differs(runc="1.1 takes it for a mount of no type", crun="1.8 wants a type")
 def test_propagation_alone(container: Container, bundle: Bundle) -> None:
     """Of a mount that is there: no type is needed, as with mount(8)."""
     bundle.config["mounts"] += [
@@ -286,3 +289,22 @@ def test_a_place_behind_a_link_that_leads_nowhere(
     bundle.config["mounts"] += [bind(source, "/var/file"), mount("/var/folder", "tmpfs")]
     assert container.ask("cat /run/place/file", "ls /run/place") == ["text", "file\nfolder"]
     assert not Path("/run/place").exists()
+
+
+@differs(crun="1.8 finds no place for it")
+@with_peers
+def test_on_the_root(container: Container, bundle: Bundle, tmp_path: Path) -> None:
+    """What is mounted on / is the root from then on: of later mounts and of the program."""
+    (tmp_path / "mark").write_text("other root")
+    for name in ("proc", "dev", "sys", "data"):
+        (tmp_path / name).mkdir()
+    shutil.copy2(bundle.rootfs / "payload", tmp_path)
+    tmp_path.chmod(0o755)
+    bundle.config["mounts"].insert(0, bind(tmp_path, "/", "bind", "nosuid"))
+    bundle.config["mounts"].append(mount("/data", "tmpfs"))
+    mark, table, wrote = container.ask("cat /mark", "mounts", "write /data/new x")
+    found = mounts(table)
+    assert (mark, wrote) == ("other root", "ok")
+    assert "nosuid" in found["/"].options
+    assert found["/data"].kind == "tmpfs"
+    assert not (bundle.rootfs / "mark").exists()

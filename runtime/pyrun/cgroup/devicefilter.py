@@ -13,23 +13,28 @@ if TYPE_CHECKING:
     from typing import Any
 
 
-def set_policy(record: dict[str, Any], wanted: devices.Policy) -> None:
-    """Attach the program of `wanted` to the record's v2 directory.
+def set_policy(record: dict[str, Any], wanted: devices.Policy, fresh: bool = True) -> None:
+    """Attach the program of `wanted` to the record's v2 directory, in place of an earlier one.
 
-    A cgroup has no filter when it is new, so a policy that allows everything needs none. Failing
-    is an error, except for a caller that has no permission and is in a user namespace or rootless.
+    `fresh`: the cgroup was made just now, so it has no filter yet, and a policy that allows
+    everything needs none. Failing is an error, except for such a policy, and for a caller that has
+    no permission and is in a user namespace or rootless.
     """
-    if devices.allows_all(wanted):
+    allows_all = devices.allows_all(wanted)
+    if fresh and allows_all:
         return
     try:
         attach(record["paths"][""], bpf.program(wanted))
     except OSError as error:
-        if not permission.excuses_devices(record, error):
+        if not (allows_all or permission.excuses_devices(record, error)):
             raise from_os(error, error.filename or "bpf", devices.BASE) from None
 
 
 def attach(path: str, program: bytes) -> None:
-    """Load `program` and attach it to the cgroup at `path`, beside any other. Raises OSError."""
+    """Load `program` and attach it to the cgroup at `path`, beside others' and in place of ours.
+
+    The kernel replaces it in one step: at no time is there no filter. Raises OSError.
+    """
     # Here, not above: with v1, or without rules, the extension and its library are never loaded.
     try:
         from pyrun.kernel import _bpf
@@ -40,18 +45,23 @@ def attach(path: str, program: bytes) -> None:
             "build pyrun.kernel._bpf",
         ) from None
 
-    fd = _bpf.ffi.new("int *")
-    if _bpf.lib.pyrun_bpf_prog_load(program, len(program) // 8, fd) != 0:
-        number = _bpf.ffi.errno
-        raise OSError(number, os.strerror(number), "load the device filter (bpf BPF_PROG_LOAD)")
+    lib, fds = _bpf.lib, _bpf.ffi.new("int [2]", [-1, -1])  # our program's, that of the earlier one
+
+    def check(result: int, doing: str) -> None:
+        if result != 0:
+            number = _bpf.ffi.errno
+            raise OSError(number, os.strerror(number), doing)
+
+    directory = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        directory = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            if _bpf.lib.pyrun_bpf_prog_attach(fd[0], directory) != 0:
-                number = _bpf.ffi.errno
-                what = f"attach the device filter to {path} (bpf BPF_PROG_ATTACH)"
-                raise OSError(number, os.strerror(number), what)
-        finally:
-            os.close(directory)
+        doing = "load the device filter (bpf BPF_PROG_LOAD)"
+        check(lib.pyrun_bpf_prog_load(program, len(program) // 8, fds), doing)
+        doing = f"look for a device filter of {path} (bpf BPF_PROG_QUERY)"
+        check(lib.pyrun_bpf_prog_find(directory, fds + 1), doing)
+        doing = f"attach the device filter to {path} (bpf BPF_PROG_ATTACH)"
+        check(lib.pyrun_bpf_prog_attach(fds[0], directory, fds[1]), doing)
     finally:
-        os.close(fd[0])
+        os.close(directory)
+        for fd in fds:
+            if fd >= 0:
+                os.close(fd)

@@ -10,6 +10,8 @@ from pyrun.errors import Error, from_os
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from pyrun.cgroup.resources import Write
 
 HINTS = {
@@ -20,6 +22,8 @@ HINTS = {
     ("cpuset", errno.EACCES): "the parent cgroup does not have these numbers",
     ("cpuset", errno.ENOSPC): "the cgroup would be left without a CPU or memory node",
     ("cpu", errno.EINVAL): "the parent cgroup allows less, or the value is out of range",
+    ("blkio", errno.EOPNOTSUPP): "the device's scheduler is not bfq, which alone has weights",
+    ("io", errno.EOPNOTSUPP): "the device's scheduler is not bfq, which alone has weights",
     ("io", errno.ENODEV): "there is no such block device",
     ("blkio", errno.ENODEV): "there is no such block device",
     ("net_prio", errno.ENODEV): "there is no such network interface in this network namespace",
@@ -36,40 +40,80 @@ def apply(
 
     When it is in none, `failures` may say why in words, and `absent` does otherwise. Raises Error
     with the field that asked, the file, and the kernel's words.
+
+    The kernel wants limit <= memsw and burst <= quota at any moment. In a fresh cgroup the order of
+    `found` does; in one that has limits, growing ones may need the other. So a value refused as
+    invalid (EINVAL) is tried again after the rest, as long as that gets any further.
     """
-    for pointer, controller, choices, optional in found:
-        path = directories.get(controller)
-        if path is None:
-            if optional:
-                continue
-            from pyrun import kernel_lacks
-
-            raise Error(
-                f"cannot set {choices[0][0]} to {choices[0][1]}:"
-                f" the {controller} controller is not available",
-                pointer,
-                (failures or {}).get(controller) or kernel_lacks.controller(controller) or absent,
-            )
-        _write_one(pointer, controller, path, choices, optional)
+    while found:
+        again: list[tuple[Write, Error]] = []
+        for write in found:
+            path = directories.get(write[1])
+            if path is None:
+                if not write[3]:
+                    raise _absent(write, (failures or {}).get(write[1], ""), absent)
+            elif refused := _write_one(write, path):
+                again.append((write, refused))
+        if len(again) == len(found):
+            raise again[0][1]
+        found = [write for write, _ in again]
 
 
-def _write_one(
-    pointer: str, controller: str, path: str, choices: tuple[tuple[str, str], ...], optional: bool
-) -> None:
+def check_usage(memory: dict[str, Any], path: str) -> None:
+    """Raise Error for a limit below what the v2 cgroup at `path` uses, where `memory` asks for that
+    (checkBeforeUpdate): v1's kernel refuses one, v2's would kill."""
+    limit = memory.get("limit") or 0
+    if not memory.get("checkBeforeUpdate") or limit <= 0:
+        return
+    pointer = "/linux/resources/memory/limit"
+    try:
+        used = int(cgroupfs.read(f"{path}/memory.current"))
+    except FileNotFoundError:
+        return  # without the controller, setting the limit fails
+    except OSError as error:
+        raise from_os(error, f"read {path}/memory.current", pointer) from None
+    if limit < used:
+        raise Error(
+            f"the limit of {limit} bytes is below the {used} that are in use",
+            pointer,
+            "checkBeforeUpdate asks for this check",
+        )
+
+
+def _absent(write: Write, why: str, otherwise: str) -> Error:
+    from pyrun import kernel_lacks
+
+    pointer, controller, choices, _ = write
+    return Error(
+        f"cannot set {choices[0][0]} to {choices[0][1]}:"
+        f" the {controller} controller is not available",
+        pointer,
+        why or kernel_lacks.controller(controller) or otherwise,
+    )
+
+
+def _write_one(write: Write, path: str) -> Error | None:
+    """None when it is done; the Error when another order may help; raises any other."""
+    pointer, controller, choices, optional = write
     for file, value in choices:
         try:
             cgroupfs.write(f"{path}/{file}", value)
-            return
+            return None
         except OSError as error:
-            if error.errno != errno.ENOENT:
-                hint = HINTS.get((controller, error.errno or 0), "")
-                raise from_os(error, f"write {value} to {path}/{file}", pointer, hint) from None
-    if not optional:
-        from pyrun import kernel_lacks
+            if error.errno == errno.ENOENT:
+                continue
+            hint = HINTS.get((controller, error.errno or 0), "")
+            failure = from_os(error, f"write {value} to {path}/{file}", pointer, hint)
+            if error.errno == errno.EINVAL:
+                return failure
+            raise failure from None
+    if optional:
+        return None
+    from pyrun import kernel_lacks
 
-        names = " or ".join(file for file, _ in choices)
-        raise Error(
-            f"write {choices[0][1]} to {path}/{names}: no such file or directory",
-            pointer,
-            kernel_lacks.controller_file(names),
-        )
+    names = " or ".join(file for file, _ in choices)
+    raise Error(
+        f"write {choices[0][1]} to {path}/{names}: no such file or directory",
+        pointer,
+        kernel_lacks.controller_file(names),
+    )

@@ -20,12 +20,8 @@ if TYPE_CHECKING:
     Write: TypeAlias = tuple[str, str, tuple[tuple[str, str], ...], bool]
 
 BASE = "/linux/resources"
-THROTTLES = (  # config field, file of v1, key in io.max of v2
-    ("throttleReadBpsDevice", "blkio.throttle.read_bps_device", "rbps"),
-    ("throttleWriteBpsDevice", "blkio.throttle.write_bps_device", "wbps"),
-    ("throttleReadIOPSDevice", "blkio.throttle.read_iops_device", "riops"),
-    ("throttleWriteIOPSDevice", "blkio.throttle.write_iops_device", "wiops"),
-)
+BACK_AT_0 = ("burst", "idle")  # of cpu: 0 takes it back; without the file there is nothing to take
+MEMBERS = ("cgroup.procs", "cgroup.threads")
 V1_ONLY = "this is a feature of cgroup v1 that v2 does not have"
 
 
@@ -43,18 +39,18 @@ def v1(resources: dict[str, Any]) -> list[Write]:
     found = _cpu_v1(resources.get("cpu") or {})
     found += _memory_v1(resources.get("memory") or {})
     found += _pids(resources.get("pids") or {})
-    found += _block_v1(resources.get("blockIO") or {})
+    found += _block(resources.get("blockIO"))
     found += _hugepages(
         resources.get("hugepageLimits") or [], ("limit_in_bytes", "rsvd.limit_in_bytes")
     )
     network = resources.get("network") or {}
     if network.get("classID"):
         pointer = f"{BASE}/network/classID"
-        found.append(_write(pointer, "net_cls", "net_cls.classid", network["classID"]))
+        found.append(entry(pointer, "net_cls", "net_cls.classid", network["classID"]))
     for index, item in enumerate(network.get("priorities") or []):
         pointer = f"{BASE}/network/priorities/{index}"
         value = f"{item['name']} {item['priority']}"
-        found.append(_write(pointer, "net_prio", "net_prio.ifpriomap", value))
+        found.append(entry(pointer, "net_prio", "net_prio.ifpriomap", value))
     found += _rdma(resources.get("rdma") or {})
     if resources.get("unified"):
         raise Error(
@@ -70,7 +66,7 @@ def v2(resources: dict[str, Any]) -> list[Write]:
     found = _cpu_v2(resources.get("cpu") or {})
     found += _memory_v2(resources.get("memory") or {})
     found += _pids(resources.get("pids") or {})
-    found += _block_v2(resources.get("blockIO") or {})
+    found += _block(resources.get("blockIO"), "v2")
     found += _hugepages(resources.get("hugepageLimits") or [], ("max", "rsvd.max"))
     network = resources.get("network") or {}
     for field in ("classID", "priorities"):
@@ -90,6 +86,11 @@ def left_out(resources: dict[str, Any]) -> list[Problem]:
         for name in ("kernel", "kernelTCP")
         if (memory.get(name) or 0) > 0
     ]
+
+
+def entry(pointer: str, controller: str, file: str, value: object, optional: bool = False) -> Write:
+    """The write of one value into one file."""
+    return (pointer, controller, ((file, str(value)),), optional)
 
 
 def cpu_weight(shares: int) -> int:
@@ -122,11 +123,6 @@ def _log2(number: int) -> float:
     return result
 
 
-def io_weight(weight: int) -> int:
-    """blkio.weight (10…1000) as io.weight (1…10000), 0 as 0 (unset)."""
-    return 1 + (weight - 10) * 9999 // 990 if weight else 0
-
-
 def swap_max(swap: int, limit: int) -> str:
     """The value of memory.swap.max for `swap` (memory + swap) and `limit`; "" leaves it alone."""
     pointer = f"{BASE}/memory/swap"
@@ -153,14 +149,9 @@ def _check_swap(swap: int, limit: int, pointer: str) -> None:
         )
 
 
-def _write(
-    pointer: str, controller: str, file: str, value: object, optional: bool = False
-) -> Write:
-    return (pointer, controller, ((file, str(value)),), optional)
-
-
 def _cpu_v1(cpu: dict[str, Any]) -> list[Write]:
     base = f"{BASE}/cpu"
+    _check_burst(cpu)
     found: list[Write] = []
     shares = cpu.get("shares") or 0
     if shares and not 2 <= shares <= 262144:
@@ -175,35 +166,49 @@ def _cpu_v1(cpu: dict[str, Any]) -> list[Write]:
         ("realtimeRuntime", "cpu.rt_runtime_us"),
         ("idle", "cpu.idle"),  # an idle group refuses a new cpu.shares, so last
     ):
-        if cpu.get(field):
-            found.append(_write(f"{base}/{field}", "cpu", file, cpu[field]))
+        value = cpu.get(field)
+        if value or (value == 0 and field in BACK_AT_0):
+            found.append(entry(f"{base}/{field}", "cpu", file, value, optional=not value))
     return found + _cpuset(cpu)
 
 
 def _cpu_v2(cpu: dict[str, Any]) -> list[Write]:
     base = f"{BASE}/cpu"
+    _check_burst(cpu)
     found: list[Write] = []
     for field in ("realtimeRuntime", "realtimePeriod"):
         if cpu.get(field):
             raise Error(f"cpu {field}: {V1_ONLY}", f"{base}/{field}")
     weight = cpu_weight(cpu.get("shares") or 0)
     if weight:
-        found.append(_write(f"{base}/shares", "cpu", "cpu.weight", weight))
+        found.append(entry(f"{base}/shares", "cpu", "cpu.weight", weight))
     quota, period = cpu.get("quota") or 0, cpu.get("period") or 0
     if quota or period:
         value = f"{quota if quota > 0 else 'max'} {period or 100000}"
         pointer = f"{base}/{'quota' if quota else 'period'}"
-        found.append(_write(pointer, "cpu", "cpu.max", value))
-    if cpu.get("burst"):  # not more than the quota, so after it
-        found.append(_write(f"{base}/burst", "cpu", "cpu.max.burst", cpu["burst"]))
-    if cpu.get("idle"):  # an idle group refuses a new cpu.weight, so last
-        found.append(_write(f"{base}/idle", "cpu", "cpu.idle", cpu["idle"]))
+        found.append(entry(pointer, "cpu", "cpu.max", value))
+    # The burst is not more than the quota, so it comes after it; an idle group refuses a new
+    # cpu.weight, so that is last.
+    for field, file in (("burst", "cpu.max.burst"), ("idle", "cpu.idle")):
+        amount = cpu.get(field)
+        if amount is not None:
+            found.append(entry(f"{base}/{field}", "cpu", file, amount, optional=not amount))
     return found + _cpuset(cpu)
+
+
+def _check_burst(cpu: dict[str, Any]) -> None:
+    burst, quota = cpu.get("burst") or 0, cpu.get("quota") or 0
+    if burst > quota > 0:
+        raise Error(
+            f"burst is more than quota: {burst} > {quota}",
+            f"{BASE}/cpu/burst",
+            "quota is what may be used in each period, burst what may be saved up besides",
+        )
 
 
 def _cpuset(cpu: dict[str, Any]) -> list[Write]:
     return [
-        _write(f"{BASE}/cpu/{field}", "cpuset", f"cpuset.{field}", cpu[field])
+        entry(f"{BASE}/cpu/{field}", "cpuset", f"cpuset.{field}", cpu[field])
         for field in ("cpus", "mems")
         if cpu.get(field)
     ]
@@ -232,23 +237,21 @@ def _memory_v1(memory: dict[str, Any]) -> list[Write]:
     if swap > 0 and limit != -1:
         _check_swap(swap, limit, f"{base}/swap")
     if limit:  # before memsw: the kernel keeps limit <= memsw
-        found.append(_write(f"{base}/limit", "memory", "memory.limit_in_bytes", limit))
+        found.append(entry(f"{base}/limit", "memory", "memory.limit_in_bytes", limit))
     if swap:
-        found.append(
-            _write(f"{base}/swap", "memory", "memory.memsw.limit_in_bytes", swap, swap < 0)
-        )
+        found.append(entry(f"{base}/swap", "memory", "memory.memsw.limit_in_bytes", swap, swap < 0))
     elif limit == -1:
         found.append(
-            _write(f"{base}/limit", "memory", "memory.memsw.limit_in_bytes", -1, optional=True)
+            entry(f"{base}/limit", "memory", "memory.memsw.limit_in_bytes", -1, optional=True)
         )
     if memory.get("reservation"):
         value = memory["reservation"]
-        found.append(_write(f"{base}/reservation", "memory", "memory.soft_limit_in_bytes", value))
+        found.append(entry(f"{base}/reservation", "memory", "memory.soft_limit_in_bytes", value))
     if memory.get("disableOOMKiller"):
-        found.append(_write(f"{base}/disableOOMKiller", "memory", "memory.oom_control", 1))
+        found.append(entry(f"{base}/disableOOMKiller", "memory", "memory.oom_control", 1))
     value = _swappiness(memory)
     if value is not None:
-        found.append(_write(f"{base}/swappiness", "memory", "memory.swappiness", value))
+        found.append(entry(f"{base}/swappiness", "memory", "memory.swappiness", value))
     return found
 
 
@@ -281,12 +284,12 @@ def _memory_v2(memory: dict[str, Any]) -> list[Write]:
     swap = swap_max(memory.get("swap") or 0, limit)
     if swap:  # without swap accounting, "no swap" and "any swap" are already true
         pointer = f"{base}/{'swap' if memory.get('swap') else 'limit'}"
-        found.append(_write(pointer, "memory", "memory.swap.max", swap, swap in ("0", "max")))
+        found.append(entry(pointer, "memory", "memory.swap.max", swap, swap in ("0", "max")))
     if limit:
-        found.append(_write(f"{base}/limit", "memory", "memory.max", _or_max(limit)))
+        found.append(entry(f"{base}/limit", "memory", "memory.max", _or_max(limit)))
     if memory.get("reservation"):
         value = _or_max(memory["reservation"])
-        found.append(_write(f"{base}/reservation", "memory", "memory.low", value))
+        found.append(entry(f"{base}/reservation", "memory", "memory.low", value))
     return found
 
 
@@ -300,57 +303,15 @@ def _pids(pids: dict[str, Any]) -> list[Write]:
         return []
     # 0 is a limit like any other (spec 1.3): no task but the init, and so the least that works.
     value = "max" if limit < 0 else str(limit or 1)
-    return [_write(f"{BASE}/pids/limit", "pids", "pids.max", value)]
+    return [entry(f"{BASE}/pids/limit", "pids", "pids.max", value)]
 
 
-def _block_v1(block: dict[str, Any]) -> list[Write]:
-    base = f"{BASE}/blockIO"
-    _refuse_leaf_weight(block)
-    found: list[Write] = []
-    if block.get("weight"):
-        value = str(block["weight"])
-        choices = (("blkio.weight", value), ("blkio.bfq.weight", value))
-        found.append((f"{base}/weight", "blkio", choices, False))
-    for index, item in enumerate(block.get("weightDevice") or []):
-        value = f"{item['major']}:{item['minor']} {item.get('weight') or 0}"
-        choices = (("blkio.weight_device", value), ("blkio.bfq.weight_device", value))
-        found.append((f"{base}/weightDevice/{index}", "blkio", choices, False))
-    for field, file, _ in THROTTLES:
-        for index, item in enumerate(block.get(field) or []):
-            value = f"{item['major']}:{item['minor']} {item['rate']}"
-            found.append(_write(f"{base}/{field}/{index}", "blkio", file, value))
-    return found
+def _block(block: dict[str, Any] | None, layout: str = "v1") -> list[Write]:
+    if not block:
+        return []
+    from pyrun.cgroup import block_io
 
-
-def _block_v2(block: dict[str, Any]) -> list[Write]:
-    base = f"{BASE}/blockIO"
-    _refuse_leaf_weight(block)
-    found: list[Write] = []
-    weight = block.get("weight") or 0
-    if weight:
-        choices = (("io.bfq.weight", str(weight)), ("io.weight", str(io_weight(weight))))
-        found.append((f"{base}/weight", "io", choices, False))
-    for index, item in enumerate(block.get("weightDevice") or []):
-        device, weight = f"{item['major']}:{item['minor']}", item.get("weight") or 0
-        choices = (
-            ("io.bfq.weight", f"{device} {weight}"),
-            ("io.weight", f"{device} {io_weight(weight)}"),
-        )
-        found.append((f"{base}/weightDevice/{index}", "io", choices, False))
-    for field, _, key in THROTTLES:
-        for index, item in enumerate(block.get(field) or []):
-            value = f"{item['major']}:{item['minor']} {key}={item['rate']}"
-            found.append(_write(f"{base}/{field}/{index}", "io", "io.max", value))
-    return found
-
-
-def _refuse_leaf_weight(block: dict[str, Any]) -> None:
-    pointers = [f"{BASE}/blockIO/leafWeight"] if block.get("leafWeight") else []
-    for index, item in enumerate(block.get("weightDevice") or []):
-        if item.get("leafWeight"):
-            pointers.append(f"{BASE}/blockIO/weightDevice/{index}/leafWeight")
-    for pointer in pointers:
-        raise Error("leafWeight left the kernel with the CFQ scheduler (5.0)", pointer, "drop it")
+    return block_io.v2(block) if layout == "v2" else block_io.v1(block)
 
 
 def _hugepages(limits: list[dict[str, Any]], suffixes: tuple[str, str]) -> list[Write]:
@@ -361,7 +322,7 @@ def _hugepages(limits: list[dict[str, Any]], suffixes: tuple[str, str]) -> list[
             raise Error(f'"{size}" is no size of a page', f"{pointer}/pageSize", "such as 2MB")
         for suffix in suffixes:  # reservations are accounted since 5.7, where configured
             file = f"hugetlb.{size}.{suffix}"
-            found.append(_write(pointer, "hugetlb", file, item["limit"], "rsvd" in suffix))
+            found.append(entry(pointer, "hugetlb", file, item["limit"], "rsvd" in suffix))
     return found
 
 
@@ -372,7 +333,7 @@ def _rdma(devices: dict[str, dict[str, Any]]) -> list[Write]:
         for field, key in (("hcaHandles", "hca_handle"), ("hcaObjects", "hca_object")):
             if limits.get(field) is not None:
                 words.append(f"{key}={limits[field]}")
-        found.append(_write(f"{BASE}/rdma/{_token(device)}", "rdma", "rdma.max", " ".join(words)))
+        found.append(entry(f"{BASE}/rdma/{_token(device)}", "rdma", "rdma.max", " ".join(words)))
     return found
 
 
@@ -383,11 +344,13 @@ def _unified(unified: dict[str, str]) -> list[Write]:
         # A file of this cgroup, never of another one (GHSA-5g49-rx9x-qfc6).
         if "/" in file or "\0" in file or file.startswith(".") or "." not in file:
             raise Error(f'"{file}" is no name of a cgroup file', pointer, "such as memory.high")
+        if file in MEMBERS:  # whoever is in the cgroup is killed with the container
+            raise Error(f"{file} is no limit: processes are not moved by it", pointer, "drop it")
         controller = file.partition(".")[0]
         for line in text.split("\n"):
             if line:
                 found.append(
-                    _write(pointer, "" if controller == "cgroup" else controller, file, line)
+                    entry(pointer, "" if controller == "cgroup" else controller, file, line)
                 )
     return found
 

@@ -26,26 +26,39 @@ def create(record: dict[str, Any], wanted: dict[str, Any], rules: devices.Policy
     # nobody in a cgroup that turned out to be another's.
     planned, record["paths"] = record["paths"], {}
     try:
-        if not cgroupfs.make(path):
+        made = cgroupfs.make(path)
+        if not made:
             cgroupfs.refuse_used(path, permission.pointer(record))
     except OSError as error:
         permission.go_without(record, error, [write[0] for write in found])
         return
     record["paths"] = planned
-    set_limits(record, found, rules)
+    if not made:
+        limits.check_usage(wanted.get("memory") or {}, path)
+    set_limits(record, found, rules, made)
 
 
-def set_limits(record: dict[str, Any], found: list[resources.Write], rules: devices.Policy) -> None:
-    """Enable controllers down to the record's directory, which exists; set limits and filter."""
+def set_limits(
+    record: dict[str, Any],
+    found: list[resources.Write],
+    rules: devices.Policy,
+    fresh: bool = True,
+) -> None:
+    """Enable controllers down to the record's directory, which exists; set limits and filter.
+
+    `fresh`: it has no filter of ours yet.
+    """
     path: str = record["paths"][""]
     failures = enable_controllers(record["mount"], path)
     _check_type(path, found)
-    available = _words(f"{path}/cgroup.controllers")
-    directories = dict.fromkeys(available, path)
-    directories[""] = path
     absent = f"cgroup v2 does not have it on this host (see {record['mount']}/cgroup.controllers)"
-    limits.apply(found, directories, absent, failures)
-    devicefilter.set_policy(record, rules)
+    limits.apply(found, directories(path), absent, failures)
+    devicefilter.set_policy(record, rules, fresh)
+
+
+def directories(path: str) -> dict[str, str]:
+    """Where the files of each controller are that the cgroup at `path` has. Raises Error."""
+    return {**dict.fromkeys(_words(f"{path}/cgroup.controllers"), path), "": path}
 
 
 def enable_controllers(mount: str, path: str) -> dict[str, str]:

@@ -13,7 +13,8 @@ from cffi import FFI
 
 CDEF = """
 int pyrun_bpf_prog_load (const void *insns, unsigned count, int *fd);
-int pyrun_bpf_prog_attach (int fd, int cgroup);
+int pyrun_bpf_prog_find (int cgroup, int *found);
+int pyrun_bpf_prog_attach (int fd, int cgroup, int replaced);
 """
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from pyrun.cgroup import resources
+from pyrun.cgroup import block_io, resources
 from pyrun.errors import Error
 
 EMPTY: list[dict[str, Any]] = [
@@ -54,6 +54,8 @@ V2: list[tuple[dict[str, Any], list[tuple[str, str]]]] = [
         [("cpu.weight", "1"), ("cpu.max", "500 100000"), ("cpu.max.burst", "100")]
         + [("cpu.idle", "1")],
     ),
+    ({"cpu": {"burst": 0, "idle": 0}}, [("cpu.max.burst", "0"), ("cpu.idle", "0")]),
+    ({"cpu": {"quota": -1, "burst": 5}}, [("cpu.max", "max 100000"), ("cpu.max.burst", "5")]),
     ({"cpu": {"cpus": "0-1", "mems": "0"}}, [("cpuset.cpus", "0-1"), ("cpuset.mems", "0")]),
     ({"memory": {"limit": M}}, [("memory.max", "1048576")]),
     ({"memory": {"limit": -1}}, [("memory.swap.max", "max"), ("memory.max", "max")]),
@@ -77,6 +79,14 @@ V2: list[tuple[dict[str, Any], list[tuple[str, str]]]] = [
         [("io.max", "8:1 wiops=7")],
     ),
     (
+        {"blockIO": {"throttleReadBpsDevice": [{"major": 8, "minor": 0, "rate": 0}]}},
+        [("io.max", "8:0 rbps=max")],
+    ),
+    (
+        {"blockIO": {"weightDevice": [{"major": 8, "minor": 0, "weight": 0}]}},
+        [("io.bfq.weight", "8:0 default")],
+    ),
+    (
         {"blockIO": {kind: [DISK] for kind in THROTTLES}},
         [("io.max", f"8:16 {key}=9") for key in ("rbps", "wbps", "riops", "wiops")],
     ),
@@ -93,6 +103,10 @@ V2: list[tuple[dict[str, Any], list[tuple[str, str]]]] = [
         [("rdma.max", "mlx5_1 hca_handle=3 hca_object=4")],
     ),
     (
+        {"unified": {"cgroup.max.depth": "3", "memory.low": "", "new.file": " as it is "}},
+        [("cgroup.max.depth", "3"), ("new.file", " as it is ")],
+    ),
+    (
         {"unified": {"io.max": "8:0 rbps=1\n8:1 rbps=2", "memory.high": "5"}, "pids": {"limit": 2}},
         [("pids.max", "2"), ("io.max", "8:0 rbps=1"), ("io.max", "8:1 rbps=2")]
         + [("memory.high", "5")],
@@ -107,6 +121,19 @@ def test_v2(fragment: dict[str, Any], expected: list[tuple[str, str]]) -> None:
 
 
 V1: list[tuple[dict[str, Any], list[tuple[str, str]]]] = [
+    ({"cpu": {"burst": 0, "idle": 0}}, [("cpu.cfs_burst_us", "0"), ("cpu.idle", "0")]),
+    ({"cpu": {"cpus": "0,2-3", "mems": "0"}}, [("cpuset.cpus", "0,2-3"), ("cpuset.mems", "0")]),
+    (
+        {"memory": {"limit": M, "swap": -1}},
+        [("memory.limit_in_bytes", f"{M}"), ("memory.memsw.limit_in_bytes", "-1")],
+    ),
+    ({"memory": {"reservation": -1}}, [("memory.soft_limit_in_bytes", "-1")]),
+    ({"pids": {"limit": 0}}, [("pids.max", "1")]),
+    ({"pids": {"limit": 20}}, [("pids.max", "20")]),
+    (
+        {"blockIO": {"throttleReadBpsDevice": [{"major": 8, "minor": 0, "rate": 0}]}},
+        [("blkio.throttle.read_bps_device", "8:0 0")],
+    ),
     (
         {"cpu": {"shares": 512, "quota": -1, "period": 20000, "burst": 5, "idle": 1}},
         [("cpu.shares", "512"), ("cpu.cfs_period_us", "20000"), ("cpu.cfs_quota_us", "-1")]
@@ -172,10 +199,28 @@ REFUSED: list[tuple[dict[str, Any], str, tuple[bool, ...]]] = [
     ({"memory": {"swappiness": 0}}, "/memory/swappiness", ONLY_V2),
     ({"memory": {"disableOOMKiller": True}}, "/memory/disableOOMKiller", ONLY_V2),
     ({"cpu": {"realtimeRuntime": 1}}, "/cpu/realtimeRuntime", ONLY_V2),
+    ({"cpu": {"realtimePeriod": 1}}, "/cpu/realtimePeriod", ONLY_V2),
+    ({"cpu": {"quota": 5, "burst": 6}}, "/cpu/burst", BOTH),
     ({"cpu": {"shares": 1}}, "/cpu/shares", ONLY_V1),
     ({"cpu": {"shares": 262145}}, "/cpu/shares", ONLY_V1),
     ({"blockIO": {"leafWeight": 10}}, "/blockIO/leafWeight", BOTH),
+    (
+        {"blockIO": {"weightDevice": [{"major": 8, "minor": 0, "leafWeight": 5}]}},
+        "/blockIO/weightDevice/0/leafWeight",
+        BOTH,
+    ),
+    ({"blockIO": {"weightDevice": [{"major": 8, "minor": 0}]}}, "/blockIO/weightDevice/0", BOTH),
     ({"network": {"classID": 7}}, "/network/classID", ONLY_V2),
+    (
+        {"network": {"priorities": [{"name": "eth0", "priority": 1}]}},
+        "/network/priorities",
+        ONLY_V2,
+    ),
+    ({"memory": {"reservation": -2}}, "/memory/reservation", BOTH),
+    ({"memory": {"swap": -2}}, "/memory/swap", BOTH),
+    ({"unified": {"cgroup.procs": "1"}}, "/unified/cgroup.procs", ONLY_V2),
+    ({"unified": {"cgroup.threads": "1"}}, "/unified/cgroup.threads", ONLY_V2),
+    ({"unified": {"memory": "1"}}, "/unified/memory", ONLY_V2),
     ({"unified": {"memory.high": "1"}}, "/unified", ONLY_V1),
     ({"unified": {"../x/memory.max": "1"}}, "/unified/..~1x~1memory.max", ONLY_V2),
     ({"unified": {"..": "1"}}, "/unified/..", ONLY_V2),
@@ -208,9 +253,11 @@ def test_cpu_weight_is_the_formula_for_every_value() -> None:
         assert resources.cpu_weight(shares) == formula
 
 
-@pytest.mark.parametrize(("weight", "expected"), [(0, 0), (10, 1), (500, 4950), (1000, 10000)])
+@pytest.mark.parametrize(
+    ("weight", "expected"), [(0, 0), (1, 1), (10, 1), (500, 4950), (1000, 10000)]
+)
 def test_io_weight(weight: int, expected: int) -> None:
-    assert resources.io_weight(weight) == expected
+    assert block_io.io_weight(weight) == expected
 
 
 def test_swap_that_the_kernel_does_not_count_is_optional_only_when_it_is_no_limit() -> None:
@@ -222,10 +269,18 @@ def test_swap_that_the_kernel_does_not_count_is_optional_only_when_it_is_no_limi
     assert not optional({"limit": M, "swap": 2 * M})
 
 
+@pytest.mark.parametrize("unified", [False, True])
+def test_what_is_0_by_default_may_lack_its_file(unified: bool) -> None:
+    for value, optional in ((0, True), (1, False)):
+        found = resources.writes({"cpu": {"quota": 9, "burst": value, "idle": value}}, unified)
+        assert [write[3] for write in found] == [False, optional, optional]
+
+
 def test_every_write_names_the_field_that_asked() -> None:
     for table, convert in ((V1, resources.v1), (V2, resources.v2)):
         for fragment, _ in table:
             for pointer, controller, choices, _ in convert(fragment):
                 field = pointer.removeprefix(f"{BASE}/").split("/")[0]
                 assert field in fragment
-                assert controller == choices[0][0].partition(".")[0]
+                prefix = choices[0][0].partition(".")[0]
+                assert controller == ("" if prefix == "cgroup" else prefix)
