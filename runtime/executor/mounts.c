@@ -127,13 +127,15 @@ int op_fsconfig(const uint64_t *arg)
     return (int)syscall(SYS_fsconfig, slot[arg[0]], command, str(arg[1]), value, 0);
 }
 
-/* FSCONFIG_SET_STRING takes 255 bytes; this name is short. */
+/* FSCONFIG_SET_STRING takes 255 bytes; this name is short. procfs knows no leading zeros. */
 static int set_by_name(int context, const char *key, int fd)
 {
-    char name[] = "/proc/self/fd/0000000000";
-    char *digit = name + sizeof name - 1;
-    for (; *--digit != '/'; fd /= 10)
-        *digit = (char)('0' + fd % 10);
+    char name[sizeof "/proc/self/fd/2147483647"] = "/proc/self/fd/";
+    size_t end = strlen(name) + 1;
+    for (int rest = fd / 10; rest; rest /= 10)
+        end++;
+    for (name[end] = 0; name[end - 1] != '/'; fd /= 10)
+        name[--end] = (char)('0' + fd % 10);
     return (int)syscall(SYS_fsconfig, context, FSCONFIG_SET_STRING, key, name, 0);
 }
 
@@ -143,7 +145,8 @@ int op_fsconfig_fd(const uint64_t *arg)
     const char *key = str(arg[1]);
     int fd = slot[arg[2]];
     int result = (int)syscall(SYS_fsconfig, context, FSCONFIG_SET_FD, key, NULL, fd);
-    if (result < 0 && errno == EINVAL && fd >= 0)
+    /* Before 6.13 no file system takes one opened by O_PATH (EBADF), overlayfs none at all. */
+    if (result < 0 && (errno == EBADF || errno == EINVAL) && fd >= 0)
         result = set_by_name(context, key, fd);
     return result;
 }

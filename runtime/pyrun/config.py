@@ -61,11 +61,16 @@ def read_limited(path: str) -> bytes:
     """A whole file, or one byte more than jsonscan takes: it refuses that with its own words."""
     fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOCTTY)
     try:
-        parts = []
-        room = jsonscan.SIZE_LIMIT + 1
-        while room > 0 and (part := os.read(fd, min(room, 1 << 20))):
-            parts.append(part)
-            room -= len(part)
-        return b"".join(parts)
+        return read_open(fd)
     finally:
         os.close(fd)
+
+
+def read_open(fd: int) -> bytes:
+    """As read_limited(), of a descriptor: standard input may be a pipe or a socket."""
+    parts = []
+    room = jsonscan.SIZE_LIMIT + 1
+    while room > 0 and (part := os.read(fd, min(room, 1 << 20))):
+        parts.append(part)
+        room -= len(part)
+    return b"".join(parts)

@@ -138,6 +138,7 @@ class Creation:
             "ociVersion": SPEC_VERSION,
             "id": self.container.id,
             "bundle": self.facts["bundle"],
+            "config": self.opts.get("config") or "",
             "rootfs": self.facts["rootfs"],
             "created": timestamp(),
             "boot_id": init.boot_id(),

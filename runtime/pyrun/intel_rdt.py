@@ -12,6 +12,7 @@ from __future__ import annotations
 import errno
 import os
 
+from pyrun import log
 from pyrun.cgroup import cgroupfs
 from pyrun.cgroup.facts import unescape
 from pyrun.errors import Error, from_os, reason
@@ -116,6 +117,29 @@ def create(record: Config, rdt: Config) -> None:
     for name, line in lines(rdt):
         if not there or name.startswith("schemata"):
             _write(record, f"{record['group']}/schemata", line, f"{POINTER}/{name}")
+
+
+def update(record: Config, rdt: Config) -> str:
+    """Write its lines to `schemata` of a living container's group; what was there before, for
+    restore(). Raises Error; nothing has changed then."""
+    path = f"{record['group']}/schemata"
+    before = _read(path)
+    try:
+        for name, line in lines(rdt):
+            _write(record, path, line, f"{POINTER}/{name}")
+    except Error:
+        restore(record, before)
+        raise
+    return before
+
+
+def restore(record: Config, schemata: str) -> None:
+    """Bring back what update() has found. A failure is a warning: what led here is the error."""
+    for line in schemata.splitlines():
+        try:
+            _write(record, f"{record['group']}/schemata", line.strip(), POINTER)
+        except Error as error:
+            log.warning(str(error))
 
 
 def join(record: Config, pid: int) -> None:

@@ -63,7 +63,7 @@ def _bytes(blkio: Config, op: str) -> int | None:
     entries: list[Config] | None = blkio.get("ioServiceBytesRecursive")
     if entries is None:
         return None
-    return sum([int(entry.get("value", 0)) for entry in entries if entry["op"] == op])
+    return sum([int(entry.get("value", 0)) for entry in entries if entry.get("op") == op])
 
 
 def _some(data: Config, place: str) -> float | None:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pwd
 import signal
@@ -365,3 +366,31 @@ def test_a_users_own_manager(container: Container, bundle: Bundle, nested: bool)
     assert (place / "pids.max").read_text() == "30\n"
     assert subprocess.run([*pyrun, "delete", "--force", container.id], timeout=60).returncode == 0
     assert not place.exists()
+
+
+@pyrun_only("peers of this age leave devices out, and keep to their rounding")
+def test_update(container: Container, bundle: Bundle) -> None:
+    """systemd knows what it would set again at its next reload."""
+    bundle.linux["resources"]["memory"] = {"limit": 64 << 20}
+    assert container.create("sleep 100", options=BY_SYSTEMD).code == 0
+    words = ["--memory", "96M", "--pids-limit", "40", "--cpu-quota", "20000"]
+    assert container.runtime("update", *words, container.id).code == 0
+    found = shown(container, "MemoryMax", "TasksMax", "CPUQuotaPerSecUSec")
+    assert found == {
+        "MemoryMax": str(96 << 20), "TasksMax": "40", "CPUQuotaPerSecUSec": "200ms"
+    }  # fmt: skip
+    systemctl("daemon-reload")
+    assert (folder(container) / "memory.max").read_text() == f"{96 << 20}\n"
+    rules = [
+        {"allow": False, "access": "rwm"},
+        {"allow": True, "type": "c", "major": 10, "minor": 229, "access": "rw"},
+    ]
+    text = json.dumps({"devices": rules})
+    assert container.runtime("update", "-r", "-", container.id, stdin=text).code == 0
+    assert "/dev/char/10:229 rw" in shown(container, "DeviceAllow")["DeviceAllow"]
+    text = json.dumps({"devices": rules[:1]})
+    assert container.runtime("update", "-r", "-", container.id, stdin=text).code == 0
+    assert "10:229" not in shown(container, "DeviceAllow")["DeviceAllow"]
+    result = container.runtime("update", "--memory=128M", "--cpuset-cpus=4000", container.id)
+    assert result.code == 1
+    assert shown(container, "MemoryMax") == {"MemoryMax": str(96 << 20)}

@@ -272,3 +272,21 @@ def test_mount_point() -> None:
         intel_rdt.mount_point(other, "nodev\tproc\nnodev\tresctrl\n")
     with pytest.raises(Error, match="kernel has no resctrl .*CONFIG_X86_CPU_RESCTRL"):
         intel_rdt.mount_point(other, "nodev\tproc\n")
+
+
+def test_update(resctrl: Resctrl) -> None:
+    record = resctrl.create()
+    resctrl.done.clear()
+    before = intel_rdt.update(record, {"l3CacheSchema": "L3:0=f", "memBwSchema": "MB:0=50"})
+    assert resctrl.done == [("box/schemata", "L3:0=f"), ("box/schemata", "MB:0=50")]
+    assert before == SCHEMATA
+    resctrl.done.clear()
+    intel_rdt.restore(record, before)
+    assert [line for _, line in resctrl.done] == [line.strip() for line in SCHEMATA.splitlines()]
+
+
+def test_update_that_fails(resctrl: Resctrl) -> None:
+    record = resctrl.create()
+    resctrl.refuses["box/schemata"] = errno.EINVAL
+    with pytest.raises(Error, match="write L3:0=f to .*/box/schemata: invalid argument"):
+        intel_rdt.update(record, {"l3CacheSchema": "L3:0=f"})

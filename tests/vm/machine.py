@@ -50,10 +50,10 @@ class DiedError(Exception):
     """The machine ended before the command did."""
 
 
-def default_place() -> Path:
+def image() -> Path:
     """Where tests/vm/image puts what it makes."""
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return Path(os.environ.get("PYRUN_VM") or cache / "pyrun-vm")
+    command = [Path(__file__).parent / "image", "--where"]
+    return Path(subprocess.run(command, capture_output=True, check=True, text=True).stdout.strip())
 
 
 class Lines:
@@ -249,7 +249,7 @@ class Machine:
 
 def run(command: str, share: Path, user: str, memory: int, seconds: float) -> int:
     """Boots or resumes, runs, and tells how it ended."""
-    place = default_place()
+    place = image()
     if not (place / "stamp").exists():
         print(f"machine: no image in {place}: run tests/vm/image first", file=sys.stderr)
         return FAILED

@@ -89,9 +89,44 @@ def lines(wanted: Policy) -> list[tuple[str, str, str]]:
         ("devices.allow", "devices.deny") if default else ("devices.deny", "devices.allow")
     )
     found = [(BASE, first, "a")]  # "" is the pointer of a default rule below
-    for (kind, major, minor), (bits, pointer) in exceptions.items():
-        found.append((pointer, then, f"{kind} {_number(major)}:{_number(minor)} {_letters(bits)}"))
+    for key, (bits, pointer) in exceptions.items():
+        found.append((pointer, then, _line(key, bits)))
     return found
+
+
+def parse(text: str) -> Policy:
+    """The policy of a v1 cgroup by its devices.list, as far as that tells: of one that allows by
+    default it does not name the exceptions."""
+    exceptions: Exceptions = {}
+    for line in text.splitlines():
+        kind, numbers, access = line.split()
+        if kind == "a":
+            return True, {}
+        major, minor = (ANY if word == "*" else int(word) for word in numbers.split(":"))
+        exceptions[kind, major, minor] = (sum(_BITS[letter] for letter in access), "")
+    return False, exceptions
+
+
+def changes(before: Policy, after: Policy) -> list[tuple[str, str, str]]:
+    """The writes that turn one policy of a v1 cgroup into another, as lines() has them: first what
+    is allowed now, then what no longer is. Where anything is allowed by default, all of them."""
+    if before[0] or after[0]:
+        return lines(after)
+    found = []
+    for file, more, less in (
+        ("devices.allow", after[1], before[1]),
+        ("devices.deny", before[1], after[1]),
+    ):
+        for key, (bits, pointer) in more.items():
+            missing = bits & ~less.get(key, (0, ""))[0]
+            if missing:
+                found.append((pointer, file, _line(key, missing)))
+    return found
+
+
+def _line(key: Key, bits: int) -> str:
+    kind, major, minor = key
+    return f"{kind} {_number(major)}:{_number(minor)} {_letters(bits)}"
 
 
 def _read_rule(rule: dict[str, Any], pointer: str) -> tuple[bool, str, int, int, int]:

@@ -50,6 +50,7 @@ __all__ = (
     "plan",
     "processes",
     "thaw",
+    "update",
 )
 
 PATIENCE = 6.0  # seconds that `destroy` tries; the kernel may need long to reap a process
@@ -97,6 +98,17 @@ def create(record: dict[str, Any], wanted: dict[str, Any]) -> None:
         os.umask(before)
     if not record["paths"]:
         record["manager"] = "none"
+
+
+def update(record: dict[str, Any], wanted: dict[str, Any]) -> None:
+    """Change the limits of a living container to `wanted`, a linux.resources: what it does not name
+    keeps its value. Its devices, where it has some, replace the whole policy.
+
+    Raises Error; nothing has changed then.
+    """
+    from pyrun.cgroup import update as change
+
+    change.apply(record, wanted)
 
 
 def delegate(record: dict[str, Any], uid: int) -> None:

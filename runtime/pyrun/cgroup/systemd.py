@@ -187,6 +187,37 @@ def _make_subgroup(path: str, pid: int) -> None:
         raise from_os(error, f"make the cgroup {path}", f"/annotations/{SUBGROUP}") from None
 
 
+def set_limits(record: dict[str, Any], found: list[resources.Write]) -> None:
+    """Tell systemd the limits of a unit that is there: what it does not know of, it takes back when
+    it is reloaded. Raises Error."""
+    _set(record, list(unit_properties.of_resources(found).items()))
+
+
+def set_devices(record: dict[str, Any], rules: devices.Policy) -> None:
+    """Tell systemd the device rules of a unit that is there, in place of those before; a user's
+    manager has none. Raises Error."""
+    if record["user"]:
+        return
+    wanted = unit_properties.of_devices(rules, _majors())
+    # A list of a property is appended to the one before, but for an empty one.
+    changed: list[tuple[str, Any]] = [
+        ("DevicePolicy", ("s", "auto")),
+        ("DeviceAllow", ("a(ss)", [])),
+    ]
+    _set(record, changed + list(wanted.items()))
+
+
+def _set(record: dict[str, Any], changed: list[tuple[str, Any]]) -> None:
+    """SetUnitProperties, for as long as the unit runs: org.freedesktop.systemd1(5)."""
+    if not changed or not record["unit"]:
+        return
+    bus = _library().Bus(record["user"])
+    try:
+        bus.manage("SetUnitProperties", ("s", record["unit"]), ("b", True), ("a(sv)", changed))
+    finally:
+        bus.close()
+
+
 def stop(record: dict[str, Any]) -> None:
     """Have systemd forget the unit, whose processes are dead. What it does not do is no failure
     here: with its cgroup removed a scope ends by itself."""

@@ -81,9 +81,35 @@ def _set_devices(record: dict[str, Any], rules: devices.Policy) -> None:
                 ABSENT,
             )
         return
+    _write_lines(record, path, devices.lines(rules))
+
+
+def replace_devices(record: dict[str, Any], rules: devices.Policy) -> None:
+    """Give a living container's cgroup another policy: at no time is less allowed than in both.
+
+    Raises Error; the policy is the one before then.
+    """
+    path = record["paths"]["devices"]
+    before = _present_devices(path)
+    try:
+        _write_lines(record, path, devices.changes(before, rules))
+    except Error:
+        _write_lines(record, path, devices.changes(_present_devices(path), before))
+        raise
+
+
+def _present_devices(path: str) -> devices.Policy:
+    try:
+        return devices.parse(cgroupfs.read(f"{path}/devices.list"))
+    except OSError as error:
+        raise from_os(error, f"read {path}/devices.list", devices.BASE) from None
+
+
+def _write_lines(record: dict[str, Any], path: str, found: list[tuple[str, str, str]]) -> None:
+    """Write lines of `devices` to the files that they name."""
     file = ""
     batch: list[tuple[str, str]] = []
-    for pointer, name, line in devices.lines(rules):
+    for pointer, name, line in found:
         if name != file:
             _write_rules(record, f"{path}/{file}", batch)
             file, batch = name, []

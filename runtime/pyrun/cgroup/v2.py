@@ -51,12 +51,14 @@ def set_limits(
     path: str = record["paths"][""]
     failures = enable_controllers(record["mount"], path)
     _check_type(path, found)
-    available = _words(f"{path}/cgroup.controllers")
-    directories = dict.fromkeys(available, path)
-    directories[""] = path
     absent = f"cgroup v2 does not have it on this host (see {record['mount']}/cgroup.controllers)"
-    limits.apply(found, directories, absent, failures)
+    limits.apply(found, directories(path), absent, failures)
     devicefilter.set_policy(record, rules, fresh)
+
+
+def directories(path: str) -> dict[str, str]:
+    """Where the files of each controller are that the cgroup at `path` has. Raises Error."""
+    return {**dict.fromkeys(_words(f"{path}/cgroup.controllers"), path), "": path}
 
 
 def enable_controllers(mount: str, path: str) -> dict[str, str]:

@@ -57,6 +57,8 @@ SHAPES: list[tuple[str, str, dict[str, Any]]] = [
     ("--rootless=true state -", "state", {"rootless": "true", "id": "-"}),
     ("run --pidfd-socket /s -d --keep -no-subreaper c", "run", {"detach": True, "keep": True}),
     ("run --no-pivot --no-pivot c", "run", {"no_pivot": True}),
+    (f"{LOG} update --resources=- c", "update", {"resources": "-", "memory": ""}),
+    ("update --memory -1 --cpu-share=5 c", "update", {"memory": "-1", "cpu_share": "5"}),
     (f"{LOG} pause c", "pause", {"id": "c"}),
     (f"{LOG} resume c", "resume", {"id": "c"}),
     (f"{LOG} ps --format json c", "ps", {"format": "json", "id": "c", "options": ()}),
