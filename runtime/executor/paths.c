@@ -16,7 +16,9 @@
  * that renames in a loop can delay us but not hold us. */
 #define TRIES 128
 
-#define LINKS 40 /* as many as the kernel follows in a path: path_resolution(7) */
+/* As many as the kernel follows in a path: path_resolution(7). Together, for somebody who puts a
+ * new one behind each that we made would else hold us. */
+#define LINKS 40
 
 int closing(int fd, int result)
 {
@@ -52,19 +54,19 @@ static int make_one(int directory, const char *name, mode_t mode)
     return fd < 0 ? -1 : close(fd);
 }
 
-static int make_path(int root, const char *path, mode_t mode, uint64_t resolve, int links);
+static int make_path(int root, const char *path, mode_t mode, uint64_t resolve, int *links);
 
 /* What `name` in the directory, a link that leads nowhere yet, is to lead to: made as any other
  * path in the root. `before` is how that directory was reached from there. */
 static int make_goal(int root, int directory, const char *name, size_t before, const char *path,
-                     mode_t mode, uint64_t resolve, int links)
+                     mode_t mode, uint64_t resolve, int *links)
 {
     char goal[PATH_MAX];
     char text[PATH_MAX];
     ssize_t length = readlinkat(directory, name, text, sizeof text);
     if (length < 0)
         return -1; /* no link any more */
-    if (links == LINKS) {
+    if ((*links)++ == LINKS) {
         errno = ELOOP;
         return -1;
     }
@@ -77,12 +79,12 @@ static int make_goal(int root, int directory, const char *name, size_t before, c
     memcpy(goal, path, before);
     memcpy(goal + before, text, (size_t)length);
     goal[before + (size_t)length] = 0;
-    return make_path(root, goal, mode, resolve, links + 1);
+    return make_path(root, goal, mode, resolve, links);
 }
 
 /* Each prefix is opened from the root again: a link on the way, also one put there just now, leads
  * to some place in the root and nowhere else. */
-static int make_path(int root, const char *path, mode_t mode, uint64_t resolve, int links)
+static int make_path(int root, const char *path, mode_t mode, uint64_t resolve, int *links)
 {
     char prefix[PATH_MAX];
     size_t length = strlen(path);
@@ -115,5 +117,6 @@ int make_below(int root, const char *path, mode_t mode, uint64_t resolve)
     int fd = open_below(root, path, O_PATH, resolve);
     if (fd >= 0 || errno != ENOENT)
         return fd;
-    return make_path(root, path, mode, resolve, 0);
+    int links = 0;
+    return make_path(root, path, mode, resolve, &links);
 }

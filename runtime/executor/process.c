@@ -246,6 +246,13 @@ int op_set_ambient(const uint64_t *arg)
 int op_open_cwd(const uint64_t *arg)
 {
     int fd = open_at(AT_FDCWD, str(arg[0]), O_PATH | O_DIRECTORY, RESOLVE_NO_MAGICLINKS);
+    /* At once: fchdir asks for the right to search it, which the user may lack. */
+    if (fd >= 0 && fchdir(fd) < 0) {
+        int number = errno;
+        close(fd);
+        errno = number;
+        return -1;
+    }
     return fill(arg[1], fd);
 }
 
@@ -253,8 +260,6 @@ int op_enter_cwd(const uint64_t *arg)
 {
     char path[PATH_MAX];
     if (slot[arg[1]] < 0 && op_open_cwd(arg) < 0)
-        return -1;
-    if (fchdir(slot[arg[1]]) < 0)
         return -1;
     /* The system call: glibc's getcwd would search upwards for a name. A directory that is not
      * below our root is "(unreachable)/…". */

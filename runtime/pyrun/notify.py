@@ -91,12 +91,15 @@ class Proxy:
 
     def wait(self, pidfd: int, pid: int) -> None:
         """Until the container is ready, and the manager knows it and the pid to watch; or until
-        its init has ended."""
+        its init has ended, though others in it may go on to send."""
         poll = select.poll()
         poll.register(self.socket.fileno(), select.POLLIN)
         poll.register(pidfd, select.POLLIN)
-        while self.socket.fileno() in dict(poll.poll()):
-            if self.is_ready():
+        ended = False
+        while not ended:
+            ready = dict(poll.poll())
+            ended = pidfd in ready
+            if self.socket.fileno() in ready and self.is_ready():
                 self.tell(pid, barrier=True)
                 return
 

@@ -408,13 +408,13 @@ def set_ambient(capabilities: int) -> Op:
 
 
 def open_cwd(path: str, out: Out) -> Op:
-    """Open the working directory below the root of the process."""
+    """Open the working directory below the root of the process, and fchdir(2) there."""
     return ("open_cwd", (path, out), 0)
 
 
 def enter_cwd(path: str, cwd: Slot) -> Op:
-    """fchdir(2) there (opened now if the slot is empty), and refuse (ENOENT) a place outside the
-    root: the kernel's getcwd starts with "/" (CVE-2024-21626)."""
+    """Go there as open_cwd if the slot is empty, and refuse (ENOENT) a place outside the root: the
+    kernel's getcwd starts with "/" (CVE-2024-21626)."""
     return ("enter_cwd", (path, cwd), 0)
 
 

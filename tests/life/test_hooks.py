@@ -300,10 +300,11 @@ def test_poststop_failure_is_a_warning(container: Container, hooks: Hooks) -> No
 
 
 @pytest.mark.pyrun_only("the peers wait for the pipe of the grandchild")
+@pytest.mark.parametrize("script", ["sleep 30 & sleep 30", "yes & yes"])
 @pytest.mark.parametrize("kind", ["createRuntime", "createContainer"])
-def test_timeout(container: Container, hooks: Hooks, kind: str) -> None:
-    """Also when a grandchild holds its output: the whole group is ended."""
-    hooks.shell(kind, "sleep 30 & sleep 30", timeout=1)
+def test_timeout(container: Container, hooks: Hooks, kind: str, script: str) -> None:
+    """Also when a grandchild holds its output, or there is no end of it: the group is ended."""
+    hooks.shell(kind, script, timeout=1)
     before = time.monotonic()
     result = container.create("print x")
     assert 0.9 < time.monotonic() - before < 4

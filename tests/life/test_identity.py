@@ -141,6 +141,16 @@ def test_cwd_is_made(container: Container, bundle: Bundle) -> None:
     assert there.startswith("d 0755 0 0")
 
 
+@with_peers
+def test_cwd_of_root_alone(container: Container, bundle: Bundle) -> None:
+    """It is opened before the user is changed."""
+    home = bundle.rootfs / "home/user"
+    home.chmod(0o700)
+    bundle.process["user"] = {"uid": 1000, "gid": 1000}
+    bundle.process["cwd"] = "/home/user"
+    assert container.ask("cwd")[0] == "/home/user"
+
+
 def test_cwd_of_the_user_alone(container: Container, bundle: Bundle) -> None:
     """A folder that only the container's user may enter."""
     home = bundle.rootfs / "home/user"

@@ -210,6 +210,7 @@ def test_new_user_namespace_beside_joined_ones(
     assert inside["user"] != ours()["user"]
 
 
+@pytest.mark.pyrun_only("runc 1.1 and crun 1.8 have no time namespaces")
 def test_time_offsets_to_the_nanosecond(container: Container, bundle: Bundle) -> None:
     """Also below zero: a clock then shows less than the host's."""
     bundle.linux["namespaces"].append({"type": "time"})

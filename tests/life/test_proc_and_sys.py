@@ -81,6 +81,7 @@ def test_files_of_proc_that_may_not_be_covered(
     assert "/proc" in refused(container)
 
 
+@pytest.mark.differs(crun="1.8 covers what it is told to")
 @pytest.mark.parametrize("path", ["/proc/../proc/self/comm", "proc/self/comm", "/proc//self/comm"])
 def test_other_names_of_such_files(
     container: Container, bundle: Bundle, text: Path, path: str
@@ -89,6 +90,7 @@ def test_other_names_of_such_files(
     assert "/proc" in refused(container)
 
 
+@pytest.mark.differs(crun="1.8 covers what it is told to")
 def test_a_link_to_such_a_file(container: Container, bundle: Bundle, text: Path) -> None:
     """The image's link leads into its /proc."""
     (bundle.rootfs / "way").symlink_to("/proc/self/attr/exec")
@@ -105,6 +107,7 @@ def test_a_place_that_is_no_directory(container: Container, bundle: Bundle, name
     assert any(words in error for words in ("not a directory", "ordinary directory", "is not"))
 
 
+@pytest.mark.pyrun_only("the text")
 @pytest.mark.parametrize(("name", "kind"), [("proc", "proc"), ("sys", "sysfs")])
 def test_a_directory_on_the_way_that_is_a_link(
     container: Container, bundle: Bundle, name: str, kind: str
@@ -184,6 +187,7 @@ def test_each_hierarchy_shows_the_containers_cgroup(
 
 
 @on_v1
+@pytest.mark.differs(runc="1.1 leaves their folder writable", crun="1.8 the same")
 def test_readonly_hierarchies(container: Container, bundle: Bundle) -> None:
     cgroup_mount(bundle, "ro")
     table, folder, file = container.ask(

@@ -3,11 +3,14 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
+from socket import AF_UNIX, SOCK_DGRAM, socket
 from typing import Any
 
 import pytest
 
-from pyrun import notify
+from pyrun import notify, state
 
 MOUNT = {"type": "mount"}
 ELSEWHERE = {"destination": "/run", "type": "tmpfs"}
@@ -51,3 +54,29 @@ def test_left_alone(namespaces: list[dict[str, str]], mounts: Any) -> None:
     found, facts = arranged(*namespaces, mounts=mounts)
     assert found == mounts
     assert facts == {"sources": {}, "extra_env": [], "notify": False}
+
+
+def test_flood_after_the_end_of_the_init(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process that outlives it, and never stops to send, does not hold `start`."""
+    folder = os.open(tmp_path, os.O_RDONLY | os.O_DIRECTORY)
+    box = state.Container(str(tmp_path.parent), -1, tmp_path.name, folder)
+    notify.make_folder(box)
+    proxy = notify.Proxy(box)
+    ended, init = os.pipe()
+    os.close(init)  # an event, as of the pidfd of a process that has ended
+    looks: list[bool] = []
+
+    def look(_proxy: notify.Proxy) -> bool:
+        looks.append(False)
+        assert len(looks) < 3, "it waits for ever"
+        return False  # and there is more
+
+    monkeypatch.setattr(notify.Proxy, "is_ready", look)
+    with socket(AF_UNIX, SOCK_DGRAM) as sender:
+        sender.connect(str(tmp_path / notify.FOLDER / notify.NAME))
+        sender.send(b"STATUS=1")
+        proxy.wait(ended, 1)
+    proxy.socket.close()
+    for fd in (ended, folder):
+        os.close(fd)
+    assert looks == [False]
