@@ -57,10 +57,7 @@ int op_loopback_up(const uint64_t *arg)
     request.ifr_flags |= IFF_UP;
     if (result == 0)
         result = ioctl(fd, SIOCSIFFLAGS, &request);
-    int saved = errno;
-    close(fd);
-    errno = saved;
-    return result;
+    return closing(fd, result);
 }
 
 int op_join_session_keyring(const uint64_t *arg)
@@ -247,12 +244,8 @@ int op_open_cwd(const uint64_t *arg)
 {
     int fd = open_at(AT_FDCWD, str(arg[0]), O_PATH | O_DIRECTORY, RESOLVE_NO_MAGICLINKS);
     /* At once: fchdir asks for the right to search it, which the user may lack. */
-    if (fd >= 0 && fchdir(fd) < 0) {
-        int number = errno;
-        close(fd);
-        errno = number;
-        return -1;
-    }
+    if (fd >= 0 && fchdir(fd) < 0)
+        return closing(fd, -1);
     return fill(arg[1], fd);
 }
 
