@@ -15,11 +15,12 @@ import click
 
 from pyrun.cli.grammar import BOOLS
 from pyrun.cli.program import Verb, defaults
-from pyrun.cli.verbs import NUMBER, PROGRAM
+from pyrun.cli.verbs import PROGRAM
+from pyrun.cli.verbs.flags import NUMBER
 
 HEADER = '''\
 # SPDX-License-Identifier: Apache-2.0
-"""Made by flags_module.py from pyrun/cli/verbs.py: do not edit.
+"""Made by flags_module.py from pyrun/cli/verbs: do not edit.
 
 GLOBALS, and the flags of a verb: name -> (option, kind), where kind is "flag", "text", "texts",
 "count" or the tuple of the words allowed. VERBS: verb -> (flags, defaults, positionals, how many

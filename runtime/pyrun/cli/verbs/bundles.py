@@ -1,0 +1,44 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The verbs for bundles, before there is a container."""
+
+from __future__ import annotations
+
+from pyrun.cli.program import Verb, switch
+from pyrun.cli.verbs.flags import bundle, layered_root
+
+SECTION = "Bundles"
+
+VERBS = [
+    Verb(
+        "features",
+        "Print what this pyrun can do, as the specification's JSON document for engines.",
+        section=SECTION,
+        example="pyrun features",
+        params=[],
+    ),
+    Verb(
+        "spec",
+        "Write a config.json to start from.",
+        section=SECTION,
+        example="pyrun spec --bundle /srv/web",
+        params=[
+            bundle("Folder for the new config.json; the current one by default."),
+            switch("--rootless", help="One that needs no privileges."),
+        ],
+    ),
+    Verb(
+        "validate",
+        "Check a bundle's config.json and report every problem in it.",
+        section=SECTION,
+        example="pyrun validate --bundle /srv/web",
+        params=[bundle()],
+    ),
+    Verb(
+        "plan",
+        "Print what create would do with a bundle, operation by operation.",
+        "Each operation stands with the field of config.json that asks for it. Nothing is made.",
+        section=SECTION,
+        example="pyrun plan --bundle /srv/web",
+        params=[bundle(), *layered_root(), switch("--json", help="Print the plan as JSON.")],
+    ),
+]
