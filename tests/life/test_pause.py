@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import signal
+import subprocess
 import time
 from pathlib import Path
 
@@ -122,6 +123,30 @@ def test_delete_by_force_of_a_paused_container(container: Container, bundle: Bun
     assert eventually(lambda: container.answers() == ["ok"])
     assert verb(container, "pause")[0] == 0
     assert container.delete("--force").code == 0
+
+
+@with_peers
+def test_verbs_on_a_container_in_the_foreground(container: Container, bundle: Bundle) -> None:
+    """Whoever waits for it to end does not keep it from the others."""
+    bundle.say("sleep 100")
+    bundle.save()
+    words = ("run", "--bundle", bundle.path, container.id)
+    process = container.runtime.popen(*words, stdout=subprocess.DEVNULL)
+    try:
+        assert eventually(lambda: container.runtime("state", container.id).code == 0)
+        assert eventually(lambda: container.status() == "running")
+        assert verb(container, "pause")[0] == 0
+        assert container.status() == "paused"
+        assert verb(container, "resume")[0] == 0
+        assert container.start().code == 1
+        if container.runtime.name == "pyrun":  # crun then fails to do what is done
+            assert container.delete("--force").code == 0
+        else:
+            assert container.kill("KILL").code == 0
+        assert process.wait(10) == 128 + signal.SIGKILL
+    finally:
+        process.kill()
+        process.wait()
 
 
 @pyrun_only("its words")

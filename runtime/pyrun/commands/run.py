@@ -15,6 +15,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from pyrun.launch import Child
     from pyrun.notify import Proxy
+    from pyrun.state import Container
     from pyrun.types import Options
 
 
@@ -39,11 +40,18 @@ def run(opts: Options) -> int:
     if not opts["no_subreaper"]:
         launch.become_subreaper(yes=True)
     _start(creation, child)
+    creation.container.unlock()  # for the verbs of others, as long as it runs
     code = foreground.wait(child, creation.master, proxy)
     if not opts["keep"]:
-        teardown.kill(creation.container)
-        teardown.finish(creation.container)
+        _delete(creation.container)
     return code
+
+
+def _delete(container: Container) -> None:
+    container.lock(wait=True)
+    if not container.gone():  # else somebody was faster
+        teardown.kill(container)
+        teardown.finish(container)
 
 
 def _notify_proxy(creation: Creation) -> Proxy | None:
