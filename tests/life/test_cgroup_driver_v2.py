@@ -3,69 +3,24 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 import signal
 import subprocess
 import sys
-import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from life.cgroup_steps import LIMITS, gone, plan, remove_parents, run_in, sleeper
+from life.cgroup_steps import LIMITS, gone, in_v2, plan, run_in, sleeper
 from needs import excuse, needs
 from pyrun.cgroup import driver
 from pyrun.errors import Error
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
 pytestmark = needs("root")
-CLONE_NEWNS = 0x20000
-
-
-def in_v2(body: Callable[[dict[str, Any]], None]) -> None:
-    """Run `body` with a planned record in a child process that sees only cgroup v2."""
-    ready, child_end = os.pipe()
-    child = os.fork()
-    if child == 0:
-        status, text = 1, ""
-        try:
-            _mount_v2()
-            record = plan()
-            assert record["layout"] == "v2"
-            planned = {**record, "paths": dict(record["paths"])}
-            try:
-                body(record)
-            finally:
-                driver.destroy(planned)
-                remove_parents(planned)
-            status = 0
-        except BaseException:  # noqa: BLE001 the parent raises it
-            text = traceback.format_exc()
-        os.write(child_end, text.encode()[-60000:])
-        os._exit(status)
-    os.close(child_end)
-    with os.fdopen(ready) as pipe:
-        text = pipe.read()
-    _, status = os.waitpid(child, 0)
-    assert status == 0, text
-
-
-def _mount_v2() -> None:
-    libc = ctypes.CDLL(None, use_errno=True)
-    if libc.unshare(CLONE_NEWNS) != 0:
-        raise OSError(ctypes.get_errno(), "unshare")
-    for command in (
-        "mount --make-rprivate /",
-        "umount -l -R /sys/fs/cgroup",
-        "mount -t cgroup2 cgroup2 /sys/fs/cgroup",
-    ):
-        subprocess.run(command.split(), check=True)
-
-
 OPEN = {"devices": [{"allow": True, "access": "rwm"}]}  # no filter: no bpf(2) needed
 
 

@@ -5,6 +5,8 @@ A policy is (default, exceptions): `default` True allows what no exception names
 (type "c" or "b", major, minor) to (access bits, pointer of the rule). When the default is to deny,
 an access passes that *one* exception covers whole; when it is to allow, an access fails of which
 any exception names a part. v1 and v2 get the same policy, so they give the same answers.
+
+Rules count in their order, and each has the last word about what it names.
 """
 
 from __future__ import annotations
@@ -63,10 +65,9 @@ def policy(rules: list[dict[str, Any]]) -> Policy:
             if allow != default:
                 exceptions[key] = (exceptions.get(key, (0, ""))[0] | bits, pointer)
             else:
-                _refuse_partial(exceptions, key, bits, pointer)
-                _remove(exceptions, key, bits)
+                _take_back(exceptions, key, bits, pointer)
     for key, bits in DEFAULTS:
-        if default:
+        if default:  # a denial of more, or of less, was meant
             _remove(exceptions, key, bits)
         else:
             known, pointer = exceptions.get(key, (0, ""))
@@ -150,18 +151,33 @@ def _read_rule(rule: dict[str, Any], pointer: str) -> tuple[bool, str, int, int,
     return bool(rule["allow"]), kind, numbers[0], numbers[1], bits
 
 
-def _refuse_partial(exceptions: Exceptions, key: Key, bits: int, pointer: str) -> None:
-    # The v1 controller forgets an exception only by its very name and ignores the rest in silence:
-    # "allow c 1:*, deny c 1:3" would leave 1:3 allowed. Nobody should believe otherwise.
-    kind, major, minor = key
-    for wider in ((kind, ANY, ANY), (kind, major, ANY), (kind, ANY, minor)):
-        known, other = exceptions.get(wider, (0, ""))
-        if wider != key and known & bits:
+def _take_back(exceptions: Exceptions, key: Key, bits: int, pointer: str) -> None:
+    """Take `bits` from every exception that lies within `key`.
+
+    The v1 controller would forget only the exception of this very name, and ignore the rest in
+    silence: after "allow c 1:3, deny c 1:*" it still allows 1:3. A part of an exception ("allow
+    c 1:*, deny c 1:3") can't be taken back in any way: nobody should believe otherwise.
+    """
+    for known, (present, other) in list(exceptions.items()):
+        if not (present & bits and _meet(known, key)):
+            continue
+        if not _holds(key, known):
             raise Error(
                 f"this rule takes back a part of {other}, which the device controller cannot do",
                 pointer,
                 "write the wider rule as rules for the single devices",
             )
+        _remove(exceptions, known, bits)
+
+
+def _meet(one: Key, other: Key) -> bool:
+    """Whether there is a device that both name."""
+    return all(a == b or ANY in (a, b) for a, b in zip(one, other, strict=True))
+
+
+def _holds(wide: Key, narrow: Key) -> bool:
+    """Whether the first names every device that the second names."""
+    return all(a in (b, ANY) for a, b in zip(wide, narrow, strict=True))
 
 
 def _remove(exceptions: Exceptions, key: Key, bits: int) -> None:

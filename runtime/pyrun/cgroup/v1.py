@@ -6,7 +6,7 @@ from __future__ import annotations
 import errno
 import os
 
-from pyrun.cgroup import cgroupfs, devices, limits, permission, resources
+from pyrun.cgroup import cgroupfs, devices, limits, permission, procs, resources
 from pyrun.errors import Error, from_os
 
 TYPE_CHECKING = False
@@ -95,11 +95,28 @@ def replace_devices(record: dict[str, Any], rules: devices.Policy) -> None:
     """
     path = record["paths"]["devices"]
     before = _present_devices(path)
+    # Where anything is allowed by default, the kernel has to forget everything first: meanwhile
+    # nobody may look.
+    stopped = (before[0] or rules[0]) and _stop(record)
     try:
         _write_lines(record, path, devices.changes(before, rules))
     except Error:
         _write_lines(record, path, devices.changes(_present_devices(path), before))
         raise
+    finally:
+        if stopped:
+            procs.thaw(record)
+
+
+def _stop(record: dict[str, Any]) -> bool:
+    """Freeze the container; False if it is frozen already, or can't be."""
+    try:
+        if procs.frozen(record):
+            return False
+        procs.freeze(record, procs.IMPATIENCE)
+    except Error:
+        return False
+    return True
 
 
 def _present_devices(path: str) -> devices.Policy:
