@@ -1,3 +1,4 @@
+#!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """A throw-away Debian under systemd, in qemu without KVM: `machine.py [options] COMMAND` runs a
 shell command there as root and ends with its exit status.
@@ -34,6 +35,16 @@ KERNEL = (
     "no_timer_check tsc=reliable random.trust_cpu=on rcupdate.rcu_expedited=1 "
     "systemd.show_status=0 lsm=landlock,lockdown,yama,integrity,apparmor,bpf apparmor=1"
 )
+# How systemd mounts the cgroup hierarchies: the image's suite, and parameters of the kernel. In v1,
+# trixie's kernel has neither memory nor cpuset, and its systemd has to be forced.
+CGROUPS = {
+    "v2": ("trixie", ""),
+    "hybrid": ("bookworm", "systemd.unified_cgroup_hierarchy=0"),
+    "v1": (
+        "bookworm",
+        "systemd.unified_cgroup_hierarchy=0 systemd.legacy_systemd_cgroup_controller=1",
+    ),
+}
 HARDWARE = [
     "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
     "-machine", "q35,vmport=off,i8042=off,hpet=off,memory-backend=ram",
@@ -50,9 +61,9 @@ class DiedError(Exception):
     """The machine ended before the command did."""
 
 
-def image() -> Path:
+def image(suite: str) -> Path:
     """Where tests/vm/image puts what it makes."""
-    command = [Path(__file__).parent / "image", "--where"]
+    command = [Path(__file__).parent / "image", "--where", suite]
     return Path(subprocess.run(command, capture_output=True, check=True, text=True).stdout.strip())
 
 
@@ -83,8 +94,11 @@ class Lines:
 class Machine:
     """One qemu process and its four sockets."""
 
-    def __init__(self, place: Path, share: Path, memory: int, seconds: float) -> None:
+    def __init__(
+        self, place: Path, share: Path, memory: int, parameters: str, seconds: float
+    ) -> None:
         self.place, self.share, self.memory = place, share, memory
+        self.parameters = f"{KERNEL} {parameters}".strip()
         self.deadline = time.monotonic() + seconds
         self.folder = Path(tempfile.mkdtemp(prefix="pyrun-vm-"))
         self.sockets: dict[str, socket.socket] = {}
@@ -101,7 +115,7 @@ class Machine:
         """The folder of the booted machine that fits this image, this qemu and these settings."""
         qemu = Path(shutil.which(QEMU) or QEMU)
         parts = [
-            (self.place / "stamp").read_text(), str(qemu.stat().st_mtime), KERNEL,
+            (self.place / "stamp").read_text(), str(qemu.stat().st_mtime), self.parameters,
             str(self.memory), *HARDWARE,
         ]  # fmt: skip
         return self.place / "saved" / hashlib.sha256("\n".join(parts).encode()).hexdigest()[:12]
@@ -115,7 +129,7 @@ class Machine:
             arguments += ["-chardev", f"socket,id={name},fd={other.fileno()}"]
         arguments += [
             "-kernel", str(self.place / "vmlinuz"), "-initrd", str(self.place / "initrd"),
-            "-append", KERNEL, "-drive", f"{disk},if=none,id=root,cache=unsafe",
+            "-append", self.parameters, "-drive", f"{disk},if=none,id=root,cache=unsafe",
             "-device", "virtio-blk-pci,drive=root,num-queues=1",
             "-fsdev", f"local,id=host,path={self.share},security_model=none,multidevs=remap",
             "-device", "virtio-9p-pci,fsdev=host,mount_tag=host",
@@ -247,20 +261,22 @@ class Machine:
         return "\n".join(p.read_text(errors="replace")[-3000:] for p in files if p.exists())
 
 
-def run(command: str, share: Path, user: str, memory: int, seconds: float) -> int:
+def run(options: argparse.Namespace) -> int:
     """Boots or resumes, runs, and tells how it ended."""
-    place = image()
+    suite, parameters = CGROUPS[options.cgroups]
+    place = image(suite)
     if not (place / "stamp").exists():
-        print(f"machine: no image in {place}: run tests/vm/image first", file=sys.stderr)
+        print(f"machine: no image in {place}: run tests/vm/image {suite} first", file=sys.stderr)
         return FAILED
-    with Machine(place, share.resolve(), memory, seconds) as machine:
+    share = options.share.resolve()
+    with Machine(place, share, options.memory, parameters, options.time) as machine:
         try:
             with open(place / ".saving", "w") as lock:
                 fcntl.flock(lock, fcntl.LOCK_EX)
                 if not machine.saved().exists():
                     machine.save()
             machine.resume()
-            return machine.run(command, user)
+            return machine.run(options.command, options.user)
         except TimeUpError:
             print("machine: the time was up", file=sys.stderr)
             return TIME_UP
@@ -274,11 +290,18 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="run a shell command in a virtual machine")
     parser.add_argument("-s", "--share", type=Path, default=Path.cwd(), help="folder for /host")
     parser.add_argument("-u", "--user", default="root", help="root, or u: in u's own systemd")
+    parser.add_argument(
+        "-c", "--cgroups", choices=CGROUPS, default="v2", help="how the hierarchies are mounted"
+    )
     parser.add_argument("-m", "--memory", type=int, default=2048, help="MiB")
     parser.add_argument("-t", "--time", type=float, default=600, help="seconds, for all of it")
-    parser.add_argument("command")
+    parser.add_argument("--print-suite", action="store_true", help="of the image, and do no more")
+    parser.add_argument("command", nargs="?", default="true")
     options = parser.parse_args()
-    return run(options.command, options.share, options.user, options.memory, options.time)
+    if options.print_suite:
+        print(CGROUPS[options.cgroups][0])
+        return 0
+    return run(options)
 
 
 if __name__ == "__main__":
