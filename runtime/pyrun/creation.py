@@ -10,10 +10,8 @@ from __future__ import annotations
 import errno
 import os
 import time
-from _signal import SIG_DFL, SIG_IGN, SIGHUP, SIGINT, SIGTERM, getsignal
-from _signal import signal as on_signal
 
-from pyrun import idmaps, init, launch, log, shortcut, starting, state, sync, teardown
+from pyrun import idmaps, init, interruption, launch, log, shortcut, starting, state, sync, teardown
 from pyrun.cgroup import driver
 from pyrun.compile import cgroup_mounts, process, rlimits
 from pyrun.compile.donations import donations, namespace
@@ -45,9 +43,7 @@ class Creation:
 
     def create(self) -> Child:
         """Until the init is READY. On any failure everything is undone. Raises Error."""
-        for number in (SIGHUP, SIGTERM):
-            if getsignal(number) != SIG_IGN:  # as under nohup
-                on_signal(number, _interrupted)
+        interruption.catch()
         try:
             self._write_intent()
             self._make_cgroup()
@@ -110,7 +106,7 @@ class Creation:
 
     def undo(self) -> None:
         """As if it had not been; also after a `run` that could not start its program."""
-        _ignore_signals()
+        interruption.ignore()
         if self.net_devices:
             self.net_devices.give_back()
         teardown.undo(self.container)
@@ -343,7 +339,7 @@ class Creation:
 
             console.send(self.opts["pidfd_socket"], child.pidfd, "pidfd")
         # From here on it is created, whoever interrupts us: the exit code says the same.
-        _ignore_signals()
+        interruption.ignore()
         self.container.write_state()
         shortcut.leave(self.container)
         if self.net_devices:
@@ -361,22 +357,6 @@ class Creation:
             except OSError as error:
                 hint = "above the caller's own hard limit" if error.errno == errno.EPERM else ""
                 raise from_os(error, "prlimit", pointer, hint) from None
-
-
-def _ignore_signals() -> None:
-    """What was begun is finished: those that a person or an engine ends us by have to wait."""
-    for number in (SIGHUP, SIGINT, SIGTERM):
-        on_signal(number, SIG_IGN)
-
-
-def let_interrupt() -> None:
-    """A person or an engine may end us again: what was begun is finished."""
-    for number in (SIGINT, SIGTERM):
-        on_signal(number, SIG_DFL)
-
-
-def _interrupted(number: int, _frame: object) -> None:
-    raise Error(f"interrupted by signal {number}", code=128 + number)
 
 
 def timestamp() -> str:

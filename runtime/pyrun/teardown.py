@@ -76,6 +76,14 @@ def poststop(container: Container) -> None:
             log.warning(str(error))
 
 
+def delete(container: Container) -> None:
+    """After the end of one that we have waited for, without its lock. Raises Error."""
+    container.lock(wait=True)
+    if not container.gone():  # else somebody was faster
+        kill(container)
+        finish(container)
+
+
 def _was_created(container: Container) -> bool:
     return bool(container.state.get("phase") == init.CREATED)
 

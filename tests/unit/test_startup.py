@@ -54,7 +54,8 @@ pyrun.cgroup.plan pyrun.cgroup.resources
 """
 MAKING = """
 _blake2 _cffi_backend _signal binascii _socket _struct
-pyrun._build pyrun._schema pyrun.config pyrun.creation pyrun.host pyrun.idmaps pyrun.kernel
+pyrun._build pyrun._schema pyrun.config pyrun.creation pyrun.host pyrun.idmaps
+pyrun.interruption pyrun.kernel
 pyrun.kernel._linux pyrun.kernel._linux.lib pyrun.launch pyrun.ops pyrun.plan pyrun.prepare
 pyrun.cgroup.grace
 pyrun.report pyrun.seccomp pyrun.shortcut pyrun.starting pyrun.sync pyrun.teardown

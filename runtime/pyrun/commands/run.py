@@ -5,8 +5,8 @@ from __future__ import annotations
 
 import os
 
-from pyrun import launch, starting, sync, teardown
-from pyrun.creation import Creation, let_interrupt
+from pyrun import interruption, launch, starting, sync, teardown
+from pyrun.creation import Creation
 from pyrun.errors import Error
 from pyrun.prepare import prepare
 from pyrun.terminal_rules import check_terminal
@@ -15,7 +15,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from pyrun.launch import Child
     from pyrun.notify import Proxy
-    from pyrun.state import Container
     from pyrun.types import Options
 
 
@@ -29,7 +28,7 @@ def run(opts: Options) -> int:
     if opts["detach"]:
         _start(creation, child)
         if proxy:
-            let_interrupt()
+            interruption.allow()
             creation.container.unlock()
             proxy.wait(child.pidfd, child.pid)
         return 0
@@ -43,15 +42,8 @@ def run(opts: Options) -> int:
     creation.container.unlock()  # for the verbs of others, as long as it runs
     code = foreground.wait(child, creation.master, proxy)
     if not opts["keep"]:
-        _delete(creation.container)
+        teardown.delete(creation.container)
     return code
-
-
-def _delete(container: Container) -> None:
-    container.lock(wait=True)
-    if not container.gone():  # else somebody was faster
-        teardown.kill(container)
-        teardown.finish(container)
 
 
 def _notify_proxy(creation: Creation) -> Proxy | None:
