@@ -159,8 +159,8 @@ def hold_signals() -> None:
     pthread_sigmask(SIG_BLOCK, set(SIGNALS.values()) - {SIGNALS["KILL"], SIGNALS["STOP"]})
 
 
-def wait(child: Child, master: int, proxy: Proxy | None) -> int:
-    """Wait for the init's end. Returns its exit code, 128+n if signal n killed it.
+def wait_status(child: Child, master: int, proxy: Proxy | None) -> int:
+    """Wait for the init's end. Returns its status, as wait(2) has it.
 
     `master` is our end of its terminal, or -1; `proxy` that of its NOTIFY_SOCKET.
     """
@@ -179,8 +179,7 @@ def wait(child: Child, master: int, proxy: Proxy | None) -> int:
         if terminal:
             terminal.stop()
     _, status = os.waitpid(child.pid, 0)
-    code = os.waitstatus_to_exitcode(status)
-    return code if code >= 0 else 128 - code
+    return status
 
 
 def _loop(

@@ -8,6 +8,7 @@
         state.json          pid and start time as soon as there is a process; phase
         exec.fifo           `start` writes one byte here; it has a reader while the init waits
         result.fifo         the init reports here why it could not become the user's program
+        exit.json           how the init ended, once somebody who waited knows (exit_status.py)
         hooks.log           what a hook in the container printed last, if it failed
         notify/             mounted in a container that tells when it is ready (notify.py)
         overlay/            of a root made of layers: what the container wrote (layers.py)
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 
 INTENT = "intent.json"
 STATE = "state.json"
+EXIT = "exit.json"
 FAST = "fast"
 EXEC_FIFO = "exec.fifo"
 RESULT_FIFO = "result.fifo"
@@ -39,7 +41,7 @@ OVERLAY = "overlay"
 ID_MAX = 255
 _ID_CHARACTERS = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_+.-")
 # What every verb relies on: a record without it is not one of ours, or was damaged.
-_MEMBERS = {
+_MEMBERS: dict[str, dict[str, type]] = {
     INTENT: {
         "ociVersion": str,
         "id": str,
@@ -54,6 +56,7 @@ _MEMBERS = {
         "umask": int,
     },
     STATE: {"init_process_pid": int, "init_process_start": int, "phase": str},
+    EXIT: {"wait_status": int},
 }
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
@@ -160,6 +163,10 @@ class Container:
         """The pid's record; {} if it is missing. Raises Error for a damaged one."""
         return self._read(STATE)
 
+    def read_exit(self) -> int | None:
+        """How the init ended, as wait(2) has it; None while nobody knows. Raises Error."""
+        return self._read(EXIT).get("wait_status")
+
     def _read(self, name: str) -> Config:
         try:
             flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
@@ -189,6 +196,10 @@ class Container:
     def write_state(self) -> None:
         """Whenever pid or phase change."""
         self._write(STATE, self.state)
+
+    def write_exit(self, wait_status: int) -> None:
+        """Once it has ended."""
+        self._write(EXIT, {"wait_status": wait_status})
 
     def _write(self, name: str, value: Config) -> None:
         self.replace(name, jsonscan.dumps(value).encode(), lasting=True)

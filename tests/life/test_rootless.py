@@ -163,6 +163,22 @@ def test_whole_life(user: User) -> None:
     assert user("state", "x").code == 1
 
 
+@needs("newuidmap")
+def test_wait(user: User) -> None:
+    """For a program of another id than the user's, who may look at it all the same."""
+    config = user.config("exit 7")
+    map_ranges(user, config)
+    config["process"]["user"] = {"uid": 1000, "gid": 1000}
+    user.save(config)
+    assert user.leave("run", "--detach", "x") == 0
+    pid = json.loads(user("state", "x").out)["pid"]
+    assert user("wait", "x") == Result(7, "", "")
+    with contextlib.suppress(ChildProcessError):
+        os.waitpid(pid, 0)
+    assert user("wait", "x") == Result(7, "", "")
+    assert user("delete", "x").code == 0
+
+
 def test_delete_by_force(user: User) -> None:
     """There is no cgroup to end it by: the pid namespace does."""
     user.save(user.config("spawn 3", "sleep 100"))

@@ -32,18 +32,20 @@ def run(opts: Options) -> int:
             creation.container.unlock()
             proxy.wait(child.pidfd, child.pid)
         return 0
-    # Only who waits needs it.
-    from pyrun import foreground
+    # Only who waits needs them.
+    from pyrun import exit_status, foreground
 
     foreground.hold_signals()
     if not opts["no_subreaper"]:
         launch.become_subreaper(yes=True)
     _start(creation, child)
     creation.container.unlock()  # for the verbs of others, as long as it runs
-    code = foreground.wait(child, creation.master, proxy)
-    if not opts["keep"]:
+    status = foreground.wait_status(child, creation.master, proxy)
+    if opts["keep"]:
+        exit_status.record(creation.container, status)
+    else:
         teardown.delete(creation.container)
-    return code
+    return exit_status.code(status)
 
 
 def _notify_proxy(creation: Creation) -> Proxy | None:

@@ -11,6 +11,7 @@
 #include <signal.h>
 #include <stdint.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
@@ -181,6 +182,27 @@ static int pyrun_pidfd_getfd(int pidfd, int number)
 {
     long fd = syscall(SYS_pidfd_getfd, pidfd, number, 0);
     return fd < 0 ? -errno : (int)fd;
+}
+
+/* PIDFD_GET_INFO of linux/pidfd.h, which came with Linux 6.13; how a process ended, with 6.15. The
+ * structure's size, a part of the request, says which members we know. */
+struct pidfd_seen {
+    uint64_t mask;
+    uint64_t cgroup;
+    uint32_t ids[11];
+    int32_t status;
+};
+#define PIDFD_SEEN_EXIT (1U << 3)
+
+/* The wait status of a process that somebody has reaped into *status. Returns whether the kernel
+ * told it: a descriptor that was opened before is enough. */
+static int pyrun_pidfd_exit(int pidfd, int *status)
+{
+    struct pidfd_seen seen = {.mask = PIDFD_SEEN_EXIT};
+    if (ioctl(pidfd, _IOWR(0xff, 11, struct pidfd_seen), &seen) < 0)
+        return -errno;
+    *status = seen.status;
+    return (seen.mask & PIDFD_SEEN_EXIT) != 0;
 }
 
 static int pyrun_prctl(int option, uint64_t value)

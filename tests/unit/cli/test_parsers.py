@@ -71,6 +71,7 @@ SHAPES: list[tuple[str, str, dict[str, Any]]] = [
     ("delete --force c", "delete", {"force": True}),
     ("delete c -f", "delete", {"force": True}),
     ("state c", "state", {"id": "c"}),
+    ("wait c --json", "wait", {"id": "c", "json": True}),
     ("list", "list", {"format": "table", "quiet": False}),
     ("list -q --format json", "list", {"quiet": True, "format": "json"}),
     ("spec --rootless -b /b", "spec", {"rootless": True, "bundle": "/b"}),

@@ -41,6 +41,19 @@ VERBS = [
         ],
     ),
     Verb(
+        "wait",
+        "Wait for a container to end, whoever started it.",
+        "The exit code is that of the container's program, or 128 and the number of the signal"
+        " that killed it; 125 when that is not known, or the container is not. What it finds is on"
+        " record for who asks again.",
+        section=SECTION,
+        example="pyrun wait web",
+        params=[
+            switch("--json", help="Print it, as {id, code, signal}; null for the unknown."),
+            container_id(),
+        ],
+    ),
+    Verb(
         "kill",
         "Send a signal to a container's init: TERM, unless another is named.",
         "SIGNAL is a name, with or without SIG, or a number.",
