@@ -14,7 +14,7 @@ from typing import Any
 import click
 
 from pyrun.cli.grammar import BOOLS
-from pyrun.cli.program import Verb, defaults
+from pyrun.cli.program import Verb, Word, defaults
 from pyrun.cli.verbs import PROGRAM
 from pyrun.cli.verbs.flags import NUMBER
 
@@ -23,18 +23,18 @@ HEADER = '''\
 """Made by flags_module.py from pyrun/cli/verbs: do not edit.
 
 GLOBALS, and the flags of a verb: name -> (option, kind), where kind is "flag", "text", "texts",
-"count" or the tuple of the words allowed. VERBS: verb -> (flags, defaults, positionals, how many
+"count" or what each allowed word stands for. VERBS: verb -> (flags, defaults, positionals, how many
 of them are required, whether the last takes all the rest, whether the first ends the flags).
 """
 '''
 
 
-def kind(option: click.Option) -> str | tuple[str, ...]:
+def kind(option: click.Option) -> str | dict[str, str]:
     """How the hot path reads the option's value."""
     if option.is_flag:
         return "flag"
-    if isinstance(option.type, click.Choice) and not option.multiple:
-        return tuple(str(choice) for choice in option.type.choices)
+    if isinstance(option.type, Word) and not option.multiple:
+        return option.type.spellings
     if option.type is NUMBER and not option.multiple:
         return "count"
     if option.type is click.STRING:
@@ -42,7 +42,7 @@ def kind(option: click.Option) -> str | tuple[str, ...]:
     raise TypeError(f"{option.opts}: the hot path has no kind for {option.type!r}")
 
 
-def flags(options: list[click.Option]) -> dict[str, tuple[str, str | tuple[str, ...]]]:
+def flags(options: list[click.Option]) -> dict[str, tuple[str, str | dict[str, str]]]:
     """The options by each of their names, without dashes."""
     return {
         word.lstrip("-"): (option.name or "", kind(option))

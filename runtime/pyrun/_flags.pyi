@@ -3,7 +3,7 @@
 
 from typing import TypeAlias
 
-Kind: TypeAlias = str | tuple[str, ...]
+Kind: TypeAlias = str | dict[str, str]
 Flags: TypeAlias = dict[str, tuple[str, Kind]]
 
 BOOLS: dict[str, bool]

@@ -12,9 +12,16 @@ from pyrun.errors import ConfigError, Error, from_os
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from pyrun.types import Config, Schema
+    from pyrun.types import Config, Options, Schema
 
 NAME = "config.json"
+
+
+def chosen(opts: Options) -> str:
+    """The name to load, by --config: a path from where the caller is, as with crun, unless it is
+    the usual name, which is that of the bundle's own."""
+    name: str = opts.get("config") or NAME
+    return name if name == NAME else os.path.abspath(name)
 
 
 def load(bundle: str, name: str = NAME) -> Config:

@@ -11,6 +11,7 @@ import errno
 import os
 import time
 
+from pyrun import config as configs
 from pyrun import idmaps, init, interruption, launch, log, shortcut, starting, state, sync, teardown
 from pyrun.cgroup import driver
 from pyrun.compile import cgroup_mounts, process, rlimits
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from pyrun.launch import Answer, Child
     from pyrun.net_devices import Move
     from pyrun.prepare import Prepared
-    from pyrun.types import Config, Step
+    from pyrun.types import Config
 
 SPEC_VERSION = "1.3.0"
 
@@ -134,7 +135,7 @@ class Creation:
             "ociVersion": SPEC_VERSION,
             "id": self.container.id,
             "bundle": self.facts["bundle"],
-            "config": self.opts.get("config") or "",
+            "config": configs.chosen(self.opts),
             "rootfs": self.facts["rootfs"],
             "created": timestamp(),
             "boot_id": init.boot_id(),
@@ -331,7 +332,7 @@ class Creation:
         record["phase"] = init.CREATED
         record["hooks_begun"] = True
         if self.facts["fifo"]:
-            record["rest"] = rest(self.prepared.steps, self.config)
+            record["rest"] = starting.rest(self.prepared.steps, self.config)
         if self.opts.get("pid_file"):
             teardown.write_pid_file(self.opts["pid_file"], child.pid)
         if self.opts.get("pidfd_socket"):
@@ -364,17 +365,3 @@ def timestamp() -> str:
     now = time.time_ns()
     seconds = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(now // 1_000_000_000))
     return f"{seconds}.{now % 1_000_000_000:09d}Z"
-
-
-def rest(steps: list[Step], config: Config) -> Config:
-    """What `start` needs to explain a failure of the operations after the exec fifo: the index of
-    the first, and (pointer, name, operands without data) of each."""
-    first = next(i for i, (_, op) in enumerate(steps) if op[0] == "wait_start")
-    return {
-        "first": first,
-        "program": config["process"]["args"][0],
-        "ops": [
-            [pointer, op[0], [x if isinstance(x, int | str) else None for x in op[1]]]
-            for pointer, op in steps[first:]
-        ],
-    }

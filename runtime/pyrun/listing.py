@@ -16,23 +16,30 @@ if TYPE_CHECKING:
     from pyrun.types import Config, Options
 
 
-def each(opts: Options, look: Callable[[Container], Config]) -> list[Config]:
-    """What `look` finds of each, in the order of their ids; one that it can't be found of is
-    reported, and left out. Raises Error if --root names a folder that is not there."""
+def names(opts: Options) -> list[str]:
+    """What may be containers under the root folder: their ids, in order. Raises as each()."""
     root = state.root_path(opts)
     try:
-        names = sorted(os.listdir(root))
+        present = sorted(os.listdir(root))
     except FileNotFoundError:
         if opts.get("root"):
             raise Error(f"state folder {root}: no such file or directory") from None
         return []
     except OSError as error:
         raise Error(f"state folder {root}: {reason(error.errno or 0)}") from None
-    root_fd = state.open_root(root, make=False)
+    return [name for name in present if not name.startswith(".")]
+
+
+def each(opts: Options, look: Callable[[Container], Config]) -> list[Config]:
+    """What `look` finds of each, in the order of their ids; one that it can't be found of is
+    reported, and left out. Raises Error if --root names a folder that is not there."""
     found: list[Config] = []
-    for name in names:
-        if name.startswith("."):
-            continue
+    present = names(opts)
+    if not present:
+        return found
+    root = state.root_path(opts)
+    root_fd = state.open_root(root, make=False)
+    for name in present:
         try:
             found += _look_at(root, root_fd, name, look)
         except Error as error:

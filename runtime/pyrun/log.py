@@ -17,6 +17,7 @@ from pyrun.errors import Error, reason
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from pyrun.system_log import Sink
     from pyrun.types import Options
 
 LEVELS = {"error": 0, "warning": 1, "debug": 2}
@@ -24,6 +25,7 @@ STDERR = 2
 FILE_MODE = 0o644  # a collector that is not root reads it, as it reads runc's
 
 _path = ""  # no file: records go to stderr
+_sink: Sink | None = None  # or to the machine's own log
 _json_lines = False
 _level = 0
 
@@ -31,19 +33,19 @@ _level = 0
 def open_log(opts: Options) -> None:
     """Sets where records go: the log_* options, `debug`. The file itself is made with the first.
 
-    Raises Error for a destination that cannot be written or that this version does not know. The
-    log then stays on stderr.
+    Raises Error for a destination that cannot be written. The log then stays on stderr.
     """
-    global _path, _json_lines, _level
+    global _path, _sink, _json_lines, _level
     _path = ""
+    _sink = None
     _json_lines = opts.get("log_format") == "json"
     _level = LEVELS["debug"] if opts.get("debug") else LEVELS[opts.get("log_level", "error")]
     path = str(opts.get("log", ""))
     if path.startswith(("journald:", "syslog:")):
-        raise Error(
-            f"--log {path}: logging to {path.partition(':')[0]} is not supported by this version",
-            hint="name a file",
-        )
+        from pyrun import system_log  # rare
+
+        _sink = system_log.open_sink(path)
+        return
     path = path.removeprefix("file:")
     if not path:
         return
@@ -63,7 +65,7 @@ def open_log(opts: Options) -> None:
 def error(text: str) -> None:
     """Reports why the verb fails: `pyrun: text` on stderr, and a record in the log file."""
     to_stderr(f"pyrun: {text}")
-    if _path:
+    if _path or _sink:
         _write("error", text)
 
 
@@ -113,6 +115,10 @@ def record(level: str, text: str, seconds: float) -> str:
 
 
 def _write(level: str, text: str) -> None:
+    if _sink:
+        # It has the time and the level of its own.
+        _write_to_sink(_sink, level, record(level, text, time.time()) if _json_lines else text)
+        return
     line = f"{record(level, text, time.time())}\n".encode()
     if not _path:
         _write_to(STDERR, line)
@@ -126,6 +132,13 @@ def _write(level: str, text: str) -> None:
         _write_to(fd, line)
     finally:
         os.close(fd)
+
+
+def _write_to_sink(sink: Sink, level: str, text: str) -> None:
+    try:
+        sink(level, printable(text))
+    except OSError as problem:
+        to_stderr(f"pyrun: cannot write the log: {reason(problem.errno or 0)}")
 
 
 def _write_to(fd: int, line: bytes) -> None:

@@ -52,19 +52,31 @@ def gather(opts: Options, fifo: bool) -> tuple[Config, Facts]:
     """The first half: the config, checked, and the facts. Reading only. Raises as prepare()."""
     state.check_id(opts["id"])
     bundle = os.path.abspath(opts.get("bundle") or ".")
-    config = configs.load(bundle, opts.get("config") or configs.NAME)
+    config = configs.load(bundle, configs.chosen(opts))
     check(config)
     if not config.get("process"):
         raise Error("process is missing: there would be nothing to start", "/process")
     if opts.get("no_pivot") and namespace(config, "user"):
         # the host's proc can't be detached there, and an unmasked one would stay below
         raise Error("--no-pivot does not go with a user namespace")
+    if opts.get("no_pivot") and propagation(config) in ("private", "rprivate"):
+        # what the host unmounts would stay mounted in there, and busy
+        raise Error(
+            f"rootfsPropagation of {propagation(config)} is not safe without pivot_root",
+            "/linux/rootfsPropagation",
+            hint="--no-pivot goes with slave",
+        )
     facts = host.gather(config, opts, bundle, fifo)
     if os.environ.get("NOTIFY_SOCKET"):
         from pyrun import notify
 
         notify.arrange(config, facts, f"{state.root_path(opts)}/{opts['id']}")
     return config, facts
+
+
+def propagation(config: Config) -> str:
+    """linux.rootfsPropagation, "" where there is none."""
+    return str((config.get("linux") or {}).get("rootfsPropagation") or "")
 
 
 def complete(opts: Options, config: Config, facts: Facts, cache: str) -> Prepared:

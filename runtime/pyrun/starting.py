@@ -16,9 +16,24 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from pyrun.notify import Proxy
     from pyrun.state import Container
+    from pyrun.types import Config, Step
 
 _REPORT = Struct("=Iiii")
 OUTPUT_SHOWN = 1024  # bytes of a failed hook's output that an error quotes
+
+
+def rest(steps: list[Step], config: Config) -> Config:
+    """What `start` needs to explain a failure of the operations after the exec fifo: the index of
+    the first, and (pointer, name, operands without data) of each."""
+    first = next(i for i, (_, op) in enumerate(steps) if op[0] == "wait_start")
+    return {
+        "first": first,
+        "program": config["process"]["args"][0],
+        "ops": [
+            [pointer, op[0], [x if isinstance(x, int | str) else None for x in op[1]]]
+            for pointer, op in steps[first:]
+        ],
+    }
 
 
 def start(container: Container) -> None:

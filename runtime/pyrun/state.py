@@ -111,9 +111,14 @@ def open_root(path: str, make: bool) -> int:
     except OSError as error:
         raise from_os(error, f"state folder {path}") from None
     _check_owner(path, fd)
-    mode = os.fstat(fd).st_mode
-    if make and mode & 0o077:
-        os.fchmod(fd, mode & 0o1700)
+    if make:
+        mode = os.fstat(fd).st_mode & 0o1777
+        wanted = mode & 0o1700
+        if os.path.dirname(path) == os.environ.get("XDG_RUNTIME_DIR"):
+            # The basedir specification: without it, what is old there may be cleared away.
+            wanted |= 0o1000
+        if mode != wanted:
+            os.fchmod(fd, wanted)
     return fd
 
 

@@ -284,7 +284,7 @@ def test_same_id_again(container: Container) -> None:
 
 @pyrun_only("its forms of list")
 def test_list(runtime: Runtime, make_container: Callable[[], Container]) -> None:
-    assert runtime("list", "--format", "json").out == "null"
+    assert runtime("list", "--format", "json").out == "null\n"
     first, second = make_container(), make_container()
     first.created("sleep 100")
     second.started("sleep 100")

@@ -19,9 +19,9 @@ HOT_STDLIB = {
     "__future__", "_blake2", "_json", "_signal", "_socket", "_stat", "_struct", "binascii", "errno",
     "_thread", "fcntl", "os", "posix", "select", "sys", "termios", "time",
 }  # fmt: skip
-# What a hot verb imports only for a container that asks for a rare feature (test_startup.py sees to
-# that), and the library that the feature's module takes.
-RARE = {"net_devices": {"pyroute2"}}
+# What a hot verb imports only for a container or a command line that asks for a rare feature
+# (test_startup.py sees to that), and the library that the feature's module takes.
+RARE = {"net_devices": {"pyroute2"}, "pattern": {"re"}, "system_log": {"syslog"}}
 MISSING_VERBS = ["exec"]  # not written yet; the test below fails when it is, until this is empty
 HOT_VERBS = ("create", "start", "run", "exec", "state", "kill", "delete")
 BUILT = {

@@ -100,7 +100,7 @@ def test_the_command_prints_one_line_each(
 def test_a_valid_config(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "rootfs").mkdir()
     (tmp_path / "my.json").write_text(json.dumps(configs.minimal()))
-    assert command.run({"bundle": str(tmp_path), "config": "my.json"}) == 0
+    assert command.run({"bundle": str(tmp_path), "config": str(tmp_path / "my.json")}) == 0
     assert capsys.readouterr().out == f"{tmp_path}/my.json: valid\n"
 
 

@@ -86,10 +86,10 @@ def _read_flags(
     return at
 
 
-def _convert(kind: str | tuple[str, ...], value: str) -> str | int | None:
+def _convert(kind: str | dict[str, str], value: str) -> str | int | None:
+    if isinstance(kind, dict):
+        return kind.get(value)
     if kind in ("text", "texts"):
         return value
-    if kind == "count":
-        # Narrower than int(), which takes "+1" and "1_0": click may have those.
-        return int(value) if value.isascii() and value.isdigit() and len(value) < 10 else None
-    return value if value in kind else None  # a tuple: one of these words
+    # A count. Narrower than int(), which takes "+1" and "1_0": click may have those.
+    return int(value) if value.isascii() and value.isdigit() and len(value) < 10 else None

@@ -15,6 +15,8 @@ from pyrun.cli import grammar
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+SETTINGS = {"help_option_names": ["-h", "-?", "--help"]}
+
 
 class Flag(click.Option):
     """An option of the command line, and the section of the help that it belongs to."""
@@ -24,6 +26,23 @@ class Flag(click.Option):
             rest["default"] = _nothing(rest)
         super().__init__(list(names), help=help, **rest)
         self.section = section
+
+
+if TYPE_CHECKING:
+    Choice = click.Choice[str]
+else:
+    Choice = click.Choice  # 8.1 has no parameter for it
+
+
+class Word(Choice):
+    """One of a few words. `also`: other spellings that callers of runc use, and what they mean."""
+
+    def __init__(self, words: Sequence[str], also: dict[str, str] | None = None) -> None:
+        super().__init__(words)
+        self.spellings = {**{word: word for word in words}, **(also or {})}
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        return super().convert(self.spellings.get(value, value), param, ctx)
 
 
 def switch(*names: str, help: str, **rest: Any) -> Flag:  # noqa: A002
@@ -69,7 +88,7 @@ class Verb(click.Command):
             params=params,
             help=help_text,
             short_help=summary,
-            context_settings={"help_option_names": ["-h", "--help"]},
+            context_settings=SETTINGS,
         )
         self.section = section
         self.example = example
@@ -86,7 +105,7 @@ class Verb(click.Command):
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         program = ctx.find_root()
         assert isinstance(program.command, Program)
-        own = [*self.options(), *_help_option(self, ctx)]
+        own = [*self.options(), USAGE, *_help_option(self, ctx)]
         known = {**grammar.names(program.command.options()), **grammar.names(own)}
         flags: dict[str, Any] = {}
         try:
@@ -134,6 +153,16 @@ class Verb(click.Command):
         formatter.write_text("Global flags work here too: see 'pyrun --help'.")
 
 
+def _print_usage(ctx: click.Context, param: click.Parameter, value: bool) -> None:  # noqa: ARG001
+    click.echo(ctx.get_usage())
+    ctx.exit(0)
+
+
+USAGE = Flag(
+    "--usage", is_flag=True, hidden=True, callback=_print_usage, help="Print a line, and exit."
+)
+
+
 class Program(click.Group):
     """All verbs, and the flags that go with any of them."""
 
@@ -153,7 +182,7 @@ class Program(click.Group):
 
     def invoke(self, ctx: click.Context) -> Any:
         words = list(ctx.args)
-        if words[:1] == ["help"]:
+        if words[:1] in (["help"], ["h"]):
             words = [*words[1:2], "--help"]
         if not words or words[0] == "--help":
             click.echo(ctx.get_help())

@@ -34,7 +34,7 @@ def version_text(argv0: str) -> str:
 
 def _commit() -> str:
     """The commit that was built, as the build has noted it; "" when it has not."""
-    return str(getattr(_optional("pyrun._build"), "COMMIT", ""))
+    return str(getattr(_optional("pyrun._commit"), "COMMIT", ""))
 
 
 def _libseccomp() -> str:

@@ -19,6 +19,10 @@ PATIENCE = 10.0  # seconds that a verb at work on the container gets to end
 
 def run(opts: Options) -> int:
     """Idempotent: what a killed delete began, the next one finishes."""
+    if opts["regex"]:
+        from pyrun import pattern  # rare, and re takes 4 ms
+
+        return pattern.each_match(opts, "delete", run)
     container = state.find(opts, opts["id"], salvage=opts["force"])
     if container is None:
         if opts["force"]:

@@ -14,6 +14,10 @@ if TYPE_CHECKING:
 
 def run(opts: Options) -> int:
     """Raises Error with the words that engines take for "it has ended" or "there is none"."""
+    if opts["regex"]:
+        from pyrun import pattern  # rare, and re takes 4 ms
+
+        return pattern.each_match(opts, "kill", run)
     number = signal_number(opts["signal"] or "TERM")
     if number is None:
         raise Error(f"unknown signal {opts['signal']!r}", hint="a number, or a name as in kill -l")

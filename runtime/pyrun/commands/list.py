@@ -24,7 +24,7 @@ def run(opts: Options) -> int:
     if opts["quiet"]:
         text = "".join(f"{entry['id']}\n" for entry in found)
     elif opts["format"] == "json":
-        text = dumps(found) if found else "null"
+        text = f"{dumps(found) if found else 'null'}\n"
     else:
         text = table(found)
     os.write(1, text.encode())
@@ -44,8 +44,8 @@ def _owner(folder: int) -> str:
 
 
 def table(found: list[Config]) -> str:
-    """Columns as wide as what is in them, two spaces apart and more."""
+    """As runc's: three spaces behind the longest word of a column, which takes 12 at least."""
     rows = [COLUMNS] + [tuple(str(entry[name.lower()]) for name in COLUMNS) for entry in found]
-    widths = [max(len(row[i]) for row in rows) for i in range(len(COLUMNS))]
-    lines = ["   ".join(f"{c:<{w}}" for c, w in zip(row, widths, strict=True)) for row in rows]
+    widths = [max(12, *(len(row[i]) + 3 for row in rows)) for i in range(len(COLUMNS))]
+    lines = ["".join(f"{c:<{w}}" for c, w in zip(row, widths, strict=True)) for row in rows]
     return "".join(f"{line.rstrip()}\n" for line in lines)

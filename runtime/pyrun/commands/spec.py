@@ -17,24 +17,28 @@ if TYPE_CHECKING:
 def run(opts: Options) -> int:
     """Write config.json into `bundle` (default: the current directory); never over an old one.
 
-    With the flag `rootless` (True: the global option of that name holds a word), the caller's ids
-    are the root of a user namespace.
+    A name given by `file` is the user's choice, and replaced. With the flag `rootless` (True: the
+    global option of that name holds a word), the caller's ids are the root of a user namespace.
     """
     owner = (os.geteuid(), os.getegid()) if opts.get("rootless") is True else None
-    path = os.path.join(opts.get("bundle") or ".", NAME)
+    path = os.path.join(opts.get("bundle") or ".", opts.get("file") or NAME)
     text = jsonscan.dumps(spec_default.default(owner), "\t")
+    # O_EXCL: neither an old config nor what a symlink points to is lost.
+    over = os.O_TRUNC if opts.get("file") else os.O_EXCL
+    umask = os.umask(opts.get("umask", 0o022))  # the caller's, not ours
     try:
-        # O_EXCL: neither an old config nor what a symlink points to is lost.
-        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        os.fchmod(fd, 0o666 & ~opts.get("umask", 0o022))  # the caller's, not ours
+        fd = os.open(path, os.O_WRONLY | os.O_CREAT | over | os.O_CLOEXEC, 0o666)
     except FileExistsError:
         raise Error(f"{path} exists", hint="remove it first") from None
     except OSError as error:
         raise from_os(error, f"create {path}") from None
+    finally:
+        os.umask(umask)
     try:
         with os.fdopen(fd, "w", encoding="ascii") as file:
             file.write(text)
     except OSError as error:
-        os.unlink(path)  # half a config would stop the next try
+        if not opts.get("file"):
+            os.unlink(path)  # half a config would stop the next try
         raise from_os(error, f"write {path}") from None
     return 0

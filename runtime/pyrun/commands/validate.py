@@ -21,7 +21,7 @@ def run(opts: Options) -> int:
     Raises Error when there is no config to judge.
     """
     bundle = opts.get("bundle") or "."
-    name = opts.get("config") or config.NAME
+    name = config.chosen(opts)
     data = config.read(bundle, name)
     path = os.path.join(bundle, name)
     problems = validate.full_report(data, path)

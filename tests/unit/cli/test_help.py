@@ -43,8 +43,8 @@ def test_help_of_the_program(capsys: pytest.CaptureFixture[str]) -> None:
     text = capsys.readouterr().out
     words = text.replace(",", " ").split()
     for option in PROGRAM.options():
-        assert option.opts[0] in words
-    for name in [*NAMES, "-h", "--help", "-v", "--version"]:
+        assert (option.opts[0] in words) is not option.hidden
+    for name in [*NAMES, "-h", "-?", "--help", "-v", "-V", "--version"]:
         assert name in words
     assert explain.parse(["pyrun"]) == 0
     assert capsys.readouterr().out == text

@@ -6,12 +6,13 @@ from __future__ import annotations
 import json
 import os
 import re
+import socket
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import pytest
 
-from pyrun import log
+from pyrun import log, system_log
 from pyrun.errors import Error
 
 if TYPE_CHECKING:
@@ -98,10 +99,53 @@ def test_without_a_file(capfd: pytest.CaptureFixture[str]) -> None:
     assert debug.endswith('level=debug msg="y"')
 
 
-@pytest.mark.parametrize("scheme", ["journald", "syslog"])
-def test_destinations_not_known(scheme: str) -> None:
-    with pytest.raises(Error, match=f"{scheme} is not supported by this version"):
-        log.open_log({"log": f"{scheme}:id"})
+class Service:
+    """Takes the place of the journal or of syslog."""
+
+    def __init__(self, path: Path) -> None:
+        self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self.socket.bind(str(path))
+        self.socket.settimeout(1)
+
+    def heard(self) -> str:
+        return self.socket.recv(65536).decode()
+
+
+@pytest.fixture
+def journal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Service]:
+    monkeypatch.setattr(system_log, "JOURNAL", str(tmp_path / "journal"))
+    service = Service(tmp_path / "journal")
+    yield service
+    service.socket.close()
+
+
+def test_journal_fields(journal: Service, capfd: pytest.CaptureFixture[str]) -> None:
+    log.open_log({"log": "journald:box", "debug": True})
+    log.error('no "x"\nPRIORITY=0\udcff')  # no field of somebody else's making
+    lines = journal.heard().splitlines()
+    assert lines == [
+        'MESSAGE=no "x"\\nPRIORITY=0\\udcff', "PRIORITY=3", "SYSLOG_IDENTIFIER=pyrun", "ID=box",
+    ]  # fmt: skip
+    assert capfd.readouterr().err == 'pyrun: no "x"\\nPRIORITY=0\\udcff\n'
+    log.debug("y")
+    assert journal.heard() == "MESSAGE=y\nPRIORITY=7\nSYSLOG_IDENTIFIER=pyrun\nID=box\n"
+    assert capfd.readouterr().err == ""
+
+
+def test_journal_takes_json_records_too(journal: Service) -> None:
+    log.open_log({"log": "journald:", "log_format": "json"})
+    log.error("no")
+    fields = dict(line.split("=", 1) for line in journal.heard().splitlines())
+    assert json.loads(fields.pop("MESSAGE"))["msg"] == "no"
+    assert fields == {"PRIORITY": "3", "SYSLOG_IDENTIFIER": "pyrun"}
+
+
+def test_journal_that_goes_away(journal: Service, capfd: pytest.CaptureFixture[str]) -> None:
+    log.open_log({"log": "journald:box"})
+    journal.socket.close()
+    log.error("no")
+    lines = capfd.readouterr().err.splitlines()
+    assert lines == ["pyrun: no", "pyrun: cannot write the log: connection refused"]
 
 
 def test_folder_that_is_not_there(tmp_path: Path) -> None:

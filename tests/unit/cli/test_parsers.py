@@ -46,6 +46,15 @@ SHAPES: list[tuple[str, str, dict[str, Any]]] = [
     ("create -b /b -f /c.json c", "create", {"bundle": "/b", "config": "/c.json"}),
     ("create -b=/b -bundle=/c c", "create", {"bundle": "/c"}),
     ("create --pid-file= c", "create", {"pid_file": ""}),
+    ("--log-format= state c", "state", {"log_format": "text"}),
+    ("--rootless=T state c", "state", {"rootless": "true"}),
+    ("--rootless 0 state c", "state", {"rootless": "false"}),
+    ("--rootless= state c", "state", {"rootless": "auto"}),
+    ("--criu /usr/sbin/criu state c", "state", {"criu": "/usr/sbin/criu"}),
+    ("kill --regex ^x- KILL", "kill", {"regex": True, "id": "^x-", "signal": "KILL"}),
+    ("delete -r -f .", "delete", {"regex": True, "force": True, "id": "."}),
+    ("spec -f my.json", "spec", {"file": "my.json"}),
+    ("plan -f my.json", "plan", {"config": "my.json"}),
     ("create --pid-file --bundle c", "create", {"pid_file": "--bundle"}),
     ("create --bundle a=b c", "create", {"bundle": "a=b"}),
     ("create --bundle=a=b c", "create", {"bundle": "a=b"}),
@@ -95,6 +104,7 @@ MISTAKES = [
     "kill c 9 9",
     "kill --foo c",
     "list --format xml",
+    "list --format=",
     "--log-format xml state c",
     "--rootless yes state c",
     "create --preserve-fds -1 c",
@@ -136,7 +146,24 @@ def test_neither_takes_a_mistake(line: str) -> None:
         by_click(line.split())
 
 
-@pytest.mark.parametrize("line", ["", "--help", "-h", "create --help", "-v", "--version", "help"])
+@pytest.mark.parametrize(
+    "line",
+    [
+        "",
+        "--help",
+        "-h",
+        "-?",
+        "create --help",
+        "create -?",
+        "-v",
+        "-V",
+        "--version",
+        "help",
+        "h",
+        "--usage",
+        "create --usage",
+    ],
+)
 def test_help_and_version_are_not_the_fast_parsers(line: str) -> None:
     assert hot.parse(line.split()) is None
     assert by_click(line.split()) == 0
@@ -145,7 +172,16 @@ def test_help_and_version_are_not_the_fast_parsers(line: str) -> None:
 def test_every_option_is_there_with_its_default() -> None:
     parsed = hot.parse(["create", "c"])
     assert parsed is not None
-    texts = ["root", "log", "cgroup_manager", "bundle", "config", "console_socket", "pid_file"]
+    texts = [
+        "root",
+        "log",
+        "criu",
+        "cgroup_manager",
+        "bundle",
+        "config",
+        "console_socket",
+        "pid_file",
+    ]
     switches = [
         "debug",
         "systemd_cgroup",
@@ -209,7 +245,7 @@ def _well_formed(verb: str) -> st.SearchStrategy[list[str]]:
         if kind == "count":
             value = st.integers(0, 999_999_999).map(str)
         else:
-            value = st.text(max_size=8) if kind == "text" else st.sampled_from(kind)
+            value = st.text(max_size=8) if kind == "text" else st.sampled_from(sorted(kind))
         return value.flatmap(lambda v: st.sampled_from([[flag, v], [f"{flag}={v}"]]))
 
     positional = st.text(min_size=1).filter(lambda word: not word.startswith("-"))

@@ -14,11 +14,11 @@ from pyrun.__main__ import main
 
 
 def test_the_lines(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    build = types.ModuleType("pyrun._build")
+    build = types.ModuleType("pyrun._commit")
     build.COMMIT = "0123abc"  # type: ignore[attr-defined]
     library = types.ModuleType("pyrun.kernel.libseccomp")
     library.version = lambda: "2.5.4"  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "pyrun._build", build)
+    monkeypatch.setitem(sys.modules, "pyrun._commit", build)
     monkeypatch.setitem(sys.modules, "pyrun.kernel.libseccomp", library)
     assert main(["pyrun", "--version"]) == 0
     python = ".".join(map(str, sys.version_info[:3]))

@@ -9,7 +9,7 @@ not given is "", a number 0, a switch False.
 
 from __future__ import annotations
 
-from pyrun.cli.program import Program
+from pyrun.cli.program import SETTINGS, Program
 from pyrun.cli.verbs import bundles, life, look
 from pyrun.cli.verbs.flags import GLOBALS
 
@@ -20,6 +20,6 @@ PROGRAM = Program(
     params=GLOBALS,
     commands={verb.name or "": verb for verb in VERBS},
     help="Run OCI containers: each is compiled to a plan, and the plan is executed.",
-    context_settings={"help_option_names": ["-h", "--help"]},
+    context_settings=SETTINGS,
     subcommand_metavar="VERB [ARGS]...",
 )

@@ -3,8 +3,8 @@
 
 from __future__ import annotations
 
-from pyrun.cli.program import Verb, switch
-from pyrun.cli.verbs.flags import bundle, layered_root
+from pyrun.cli.program import Flag, Verb, switch
+from pyrun.cli.verbs.flags import bundle, config, layered_root
 
 SECTION = "Bundles"
 
@@ -23,6 +23,12 @@ VERBS = [
         example="pyrun spec --bundle /srv/web",
         params=[
             bundle("Folder for the new config.json; the current one by default."),
+            Flag(
+                "-f",
+                "--file",
+                metavar="FILE",
+                help="Write this, in the same folder, in place of config.json; an old one is lost.",
+            ),
             switch("--rootless", help="One that needs no privileges."),
         ],
     ),
@@ -31,7 +37,7 @@ VERBS = [
         "Check a bundle's config.json and report every problem in it.",
         section=SECTION,
         example="pyrun validate --bundle /srv/web",
-        params=[bundle()],
+        params=[bundle(), config()],
     ),
     Verb(
         "plan",
@@ -39,6 +45,11 @@ VERBS = [
         "Each operation stands with the field of config.json that asks for it. Nothing is made.",
         section=SECTION,
         example="pyrun plan --bundle /srv/web",
-        params=[bundle(), *layered_root(), switch("--json", help="Print the plan as JSON.")],
+        params=[
+            bundle(),
+            config(),
+            *layered_root(),
+            switch("--json", help="Print the plan as JSON."),
+        ],
     ),
 ]

@@ -5,9 +5,12 @@ from __future__ import annotations
 
 import click
 
-from pyrun.cli.program import Flag, switch
+from pyrun.cli.grammar import BOOLS
+from pyrun.cli.program import USAGE, Flag, Word, switch
 from pyrun.cli.version import version_text
 
+# What runc takes for true and false.
+TRUTHS = {spelling: str(truth).lower() for spelling, truth in BOOLS.items()}
 NUMBER = click.IntRange(0, 999_999_999)
 
 
@@ -28,18 +31,19 @@ GLOBALS: list[click.Parameter] = [
         "--log",
         metavar="FILE",
         section="Log",
-        help="Append log records to FILE; an error goes there and to stderr.",
+        help="Append log records to FILE; an error goes there and to stderr. journald:ID and"
+        " syslog:ID are the machine's own log.",
     ),
     Flag(
         "--log-format",
-        type=click.Choice(["text", "json"]),
+        type=Word(["text", "json"], {"": "text"}),
         default="text",
         section="Log",
         help="Form of the records: text, or one JSON object a line.",
     ),
     Flag(
         "--log-level",
-        type=click.Choice(["error", "warning", "debug"]),
+        type=Word(["error", "warning", "debug"]),
         default="error",
         section="Log",
         help="The least serious record that is written.",
@@ -52,25 +56,28 @@ GLOBALS: list[click.Parameter] = [
     ),
     Flag(
         "--cgroup-manager",
-        type=click.Choice(["cgroupfs", "systemd", "disabled"]),
+        type=Word(["cgroupfs", "systemd", "disabled"]),
         section="Cgroups",
         help="Who makes the cgroup; 'disabled' makes none.",
     ),
     Flag(
         "--rootless",
-        type=click.Choice(["true", "false", "auto"]),
+        type=Word(["true", "false", "auto"], {"": "auto", **TRUTHS}),
         default="auto",
         section="Cgroups",
         help="Tolerate cgroups that the caller may not write.",
     ),
     Flag(
         "-v",
+        "-V",
         "--version",
         is_flag=True,
         section="Help",
         callback=_print_version,
         help="Print what was built, and exit.",
     ),
+    Flag("--criu", metavar="FILE", hidden=True, help="The criu to use, as runc 1.1 takes it."),
+    USAGE,
 ]
 
 
@@ -78,8 +85,29 @@ def bundle(why: str = "Folder with config.json; the current one by default.") ->
     return Flag("-b", "--bundle", metavar="DIR", section="Bundle", help=why)
 
 
+def config() -> Flag:
+    """Whose config: of all verbs that read one."""
+    return Flag(
+        "-f",
+        "--config",
+        metavar="FILE",
+        section="Bundle",
+        help="Read this in place of the bundle's config.json.",
+    )
+
+
 def container_id() -> click.Argument:
     return click.Argument(["id"])
+
+
+def regex() -> Flag:
+    """Of kill and delete."""
+    return switch(
+        "-r",
+        "--regex",
+        help="ID is a regular expression: do it for every container whose id has a match. What"
+        " fails is reported, and the exit code is 0 all the same.",
+    )
 
 
 def layered_root() -> list[click.Parameter]:
@@ -109,13 +137,7 @@ def making() -> list[click.Parameter]:
     """The flags of the two verbs that make a container: create and run."""
     return [
         bundle(),
-        Flag(
-            "-f",
-            "--config",
-            metavar="FILE",
-            section="Bundle",
-            help="Read this in place of the bundle's config.json.",
-        ),
+        config(),
         Flag(
             "--console-socket",
             metavar="SOCKET",

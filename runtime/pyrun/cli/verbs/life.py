@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from pyrun.cli.program import OptionalArgument, Verb, switch
-from pyrun.cli.verbs.flags import container_id, making
+from pyrun.cli.verbs.flags import container_id, making, regex
 from pyrun.cli.verbs.limits import limits
 
 SECTION = "Life of a container"
@@ -61,6 +61,7 @@ VERBS = [
         example="pyrun kill web HUP",
         params=[
             switch("-a", "--all", help="Signal every process of the container."),
+            regex(),
             container_id(),
             OptionalArgument("signal", "SIGTERM"),
         ],
@@ -75,6 +76,7 @@ VERBS = [
             switch(
                 "-f", "--force", help="Kill it first; no error when there is no such container."
             ),
+            regex(),
             container_id(),
         ],
     ),

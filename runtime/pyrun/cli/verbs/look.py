@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import click
 
-from pyrun.cli.program import Flag, Verb, switch
+from pyrun.cli.program import Flag, Verb, Word, switch
 from pyrun.cli.verbs.flags import container_id
 
 SECTION = "Looking at containers"
@@ -27,7 +27,7 @@ VERBS = [
             Flag(
                 "-f",
                 "--format",
-                type=click.Choice(["table", "json"]),
+                type=Word(["table", "json"]),
                 default="table",
                 help="Form of the list.",
             ),
@@ -76,7 +76,7 @@ VERBS = [
             Flag(
                 "-f",
                 "--format",
-                type=click.Choice(["table", "json"]),
+                type=Word(["table", "json"]),
                 default="table",
                 help="Form of the list; json has the pids alone.",
             ),
