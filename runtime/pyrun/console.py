@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import os
 import sys
 import termios
 from _socket import AF_UNIX, SCM_RIGHTS, SOCK_STREAM, SOL_SOCKET, socket
@@ -30,6 +31,17 @@ def copy_size(master: int) -> None:
     except OSError as error:
         if error.errno not in (errno.ENOTTY, errno.EIO):
             raise
+
+
+def hand_over(path: str, master: int) -> int:
+    """Give the master to whoever listens at this socket, or keep it where there is no path: the
+    descriptor that we hold from here on, or -1. Raises Error."""
+    if not path:
+        copy_size(master)  # before the program can ask for it
+        return master
+    send(path, master, peer_name(master))
+    os.close(master)
+    return -1
 
 
 def send(path: str, fd: int, text: str) -> None:

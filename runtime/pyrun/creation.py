@@ -7,14 +7,25 @@ Nothing is made that is not on record first, so that whoever comes after a crash
 
 from __future__ import annotations
 
-import errno
 import os
 import time
 
 from pyrun import config as configs
-from pyrun import idmaps, init, interruption, launch, log, shortcut, starting, state, sync, teardown
+from pyrun import (
+    idmaps,
+    init,
+    interruption,
+    launch,
+    log,
+    process_limits,
+    shortcut,
+    starting,
+    state,
+    sync,
+    teardown,
+)
 from pyrun.cgroup import driver
-from pyrun.compile import cgroup_mounts, process, rlimits
+from pyrun.compile import cgroup_mounts, process
 from pyrun.compile.donations import donations, namespace
 from pyrun.errors import Error, from_os
 from pyrun.linux import CLONE_NEWUSER
@@ -177,7 +188,7 @@ class Creation:
                 self._make_cgroup(child.pid)
             elif cgroup["layout"] != "v2":
                 driver.join(cgroup, child.pid)
-            idmaps.write_oom_score(child.pid, self.config)
+            process_limits.write_oom_score(child.pid, self.config)
             if flags & CLONE_NEWUSER:
                 idmaps.write_maps(child.pid, self.config, self.facts["privileged"])
             launch.send_plan(child, self.prepared.steps, donated)
@@ -274,12 +285,7 @@ class Creation:
         # Only for containers with a terminal.
         from pyrun import console
 
-        if self.opts.get("console_socket"):
-            console.send(self.opts["console_socket"], fd, console.peer_name(fd))
-            os.close(fd)
-        else:
-            self.master = fd
-            console.copy_size(fd)  # before the program can ask for it
+        self.master = console.hand_over(self.opts.get("console_socket") or "", fd)
 
     def _begin_hooks(self) -> None:
         """From here on poststop is owed, whatever becomes of the container."""
@@ -326,7 +332,7 @@ class Creation:
 
     def _ready(self, child: Child) -> None:
         """All that a caller of `create` may rely on when it returns 0, then the word to go on."""
-        self._limit(child)
+        process_limits.set_rlimits(child.pid, self.config)
         self._enter_rdt_groups(child)
         record = self.container.state
         record["phase"] = init.CREATED
@@ -347,17 +353,6 @@ class Creation:
             self.net_devices.release()
         launch.go(child)
         log.debug(f"container {self.container.id}: init is ready, pid {child.pid}")
-
-    def _limit(self, child: Child) -> None:
-        """By us: in a user namespace the init could not raise a limit."""
-        if not namespace(self.config, "user"):
-            return
-        for pointer, resource, soft, hard in rlimits.limits(self.config):
-            try:
-                launch.prlimit(child.pid, resource, soft, hard)
-            except OSError as error:
-                hint = "above the caller's own hard limit" if error.errno == errno.EPERM else ""
-                raise from_os(error, "prlimit", pointer, hint) from None
 
 
 def timestamp() -> str:

@@ -27,12 +27,12 @@ def write_maps(pid: int, config: Config, privileged: bool) -> None:
         entries = linux.get(f"{kind}Mappings") or []
         pointer = f"/linux/{kind}Mappings"
         if privileged:
-            _write(f"/proc/{pid}/{kind}_map", lines(entries), pointer)
+            write(f"/proc/{pid}/{kind}_map", lines(entries), pointer)
         elif len(entries) == 1 and entries[0]["size"] == 1 and entries[0]["hostID"] == own:
             if kind == "gid":
                 # the kernel's condition: a group could deny what others are allowed
-                _write(f"/proc/{pid}/setgroups", "deny", pointer)
-            _write(f"/proc/{pid}/{kind}_map", lines(entries), pointer)
+                write(f"/proc/{pid}/setgroups", "deny", pointer)
+            write(f"/proc/{pid}/{kind}_map", lines(entries), pointer)
         else:
             _help(f"new{kind}map", pid, entries, pointer)
 
@@ -49,18 +49,11 @@ def write_time_offsets(pid: int, config: Config) -> None:
     text = ""
     for clock, offset in config["linux"]["timeOffsets"].items():
         text += f"{clock} {offset.get('secs') or 0} {offset.get('nanosecs') or 0}\n"
-    _write(f"/proc/{pid}/timens_offsets", text, "/linux/timeOffsets")
+    write(f"/proc/{pid}/timens_offsets", text, "/linux/timeOffsets")
 
 
-def write_oom_score(pid: int, config: Config) -> None:
-    """process.oomScoreAdj; unset keeps the caller's."""
-    score = (config.get("process") or {}).get("oomScoreAdj")
-    if score is not None:
-        hint = "lowering it below the caller's own needs CAP_SYS_RESOURCE"
-        _write(f"/proc/{pid}/oom_score_adj", str(score), "/process/oomScoreAdj", hint)
-
-
-def _write(path: str, text: str, pointer: str, hint: str = "") -> None:
+def write(path: str, text: str, pointer: str, hint: str = "") -> None:
+    """A file of a process's folder in /proc; `pointer` is the field that asks for it."""
     try:
         fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
         try:

@@ -49,6 +49,14 @@ class DiedError(Error):
     """The executor ended without a word: killed, most likely."""
 
 
+class NoSpawnError(Error):
+    """There is no executor; `number` is the errno."""
+
+    def __init__(self, message: str, pointer: str, hint: str, number: int) -> None:
+        super().__init__(message, pointer, hint)
+        self.number = number
+
+
 class Child:
     """The executor's process: the first stage at first where there is one, then the init."""
 
@@ -129,7 +137,7 @@ def spawn(title: str, flags: int, cgroup_fd: int, preserve_fds: int, privileged:
     return Child(pid, pidfd[0], ours.detach())
 
 
-def _no_spawn(number: int, flags: int) -> Error:
+def _no_spawn(number: int, flags: int) -> NoSpawnError:
     from pyrun import kernel_lacks
 
     hint = kernel_lacks.namespaces(flags, number)
@@ -139,7 +147,8 @@ def _no_spawn(number: int, flags: int) -> Error:
         hint = "pids.max of the cgroup, RLIMIT_NPROC or kernel.pid_max is reached"
     elif number == errno.ENOSYS:
         hint = kernel_lacks.system_call("clone3")
-    return Error(f"clone3: {reason(number)}", "/linux/namespaces" if flags else "", hint)
+    pointer = "/linux/namespaces" if flags else ""
+    return NoSpawnError(f"clone3: {reason(number)}", pointer, hint, number)
 
 
 def _send(child: Child, kind: int, fds: list[int]) -> None:

@@ -6,7 +6,7 @@ from __future__ import annotations
 import pytest
 
 from pyrun import schema_check
-from pyrun.compile import checks, checks_linux, checks_mounts
+from pyrun.compile import checks, checks_linux, checks_mounts, checks_process
 from pyrun.errors import ConfigError
 from unit import configs
 from unit.configs import isolated, with_
@@ -364,7 +364,7 @@ def test_allowed(config: dict[str, object]) -> None:
 
 
 def test_a_process_can_be_judged_alone() -> None:
-    found = checks.problems({"process": {"cwd": "x", "args": ["sh"]}}, checks.PROCESS)
+    found = checks_process.problems({"cwd": "x", "args": ["sh"]})
     assert found == [("/process/cwd", 'must be absolute, not "x"')]
 
 
@@ -377,7 +377,7 @@ def test_require_names_every_problem() -> None:
 
 def test_every_rule_is_listed_and_refuses_something() -> None:
     """A rule that no entry of REFUSED trips is a rule without a test."""
-    modules = (checks, checks_linux, checks_mounts)
+    modules = (checks, checks_linux, checks_mounts, checks_process)
     written = {
         value
         for module in modules

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from pyrun import idmaps
+from pyrun import idmaps, process_limits
 
 MAPS = [
     {"containerID": 0, "hostID": 1000, "size": 1},
@@ -24,7 +24,7 @@ def written(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
         assert pointer.startswith(("/linux/", "/process/"))
         found[path] = text
 
-    monkeypatch.setattr(idmaps, "_write", note)
+    monkeypatch.setattr(idmaps, "write", note)
     return found
 
 
@@ -67,5 +67,5 @@ def test_time_offsets(written: dict[str, str]) -> None:
     ],
 )
 def test_oom_score(written: dict[str, str], process: Any, expected: dict[str, str]) -> None:
-    idmaps.write_oom_score(7, {"process": process})
+    process_limits.write_oom_score(7, {"process": process})
     assert written == expected

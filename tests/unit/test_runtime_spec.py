@@ -75,7 +75,12 @@ DIFFERENCES: list[tuple[str, str, str, str]] = [
     ("config", THEIRS, r"linux\.timeOffsets\.(boottime|monotonic).*", "the same, by name"),
     ("config", THEIRS, r"linux\.intelRdt\.memBwSchema: pattern .*", "checks_linux.intel_rdt"),
     ("config", THEIRS, r".*\.pageSize: pattern .*", "checks_linux.cgroup_names"),
-    ("config", THEIRS, r"process\.rlimits\[\]\.type: pattern .*", "checks.rlimits: known names"),
+    (
+        "config",
+        THEIRS,
+        r"process\.rlimits\[\]\.type: pattern .*",
+        "checks_process.rlimits: known names",
+    ),
     ("config", THEIRS, r"process\.execCPUAffinity\.\w+: pattern .*", "refused, or read as a list"),
     # documents that pyrun writes: other runtimes' may say more
     (".*", OURS, r"(ociVersion(Min|Max)?|id|bundle): minLength 1", "an empty one names nothing"),

@@ -54,14 +54,16 @@ pyrun.cgroup.plan pyrun.cgroup.resources
 """
 MAKING = """
 _blake2 _cffi_backend _signal binascii _socket _struct
-pyrun._build pyrun._schema pyrun.config pyrun.creation pyrun.host pyrun.idmaps
+pyrun._build pyrun._schema pyrun.caller pyrun.config pyrun.creation pyrun.host pyrun.idmaps
 pyrun.interruption pyrun.kernel
 pyrun.kernel._linux pyrun.kernel._linux.lib pyrun.launch pyrun.ops pyrun.plan pyrun.prepare
+pyrun.process_limits
 pyrun.cgroup.grace
 pyrun.report pyrun.seccomp pyrun.shortcut pyrun.starting pyrun.sync pyrun.teardown
 pyrun.terminal_rules
 pyrun.compile pyrun.compile.capabilities pyrun.compile.cgroup_mounts pyrun.compile.checks
-pyrun.compile.checks_linux pyrun.compile.checks_mounts pyrun.compile.devices
+pyrun.compile.checks_linux pyrun.compile.checks_mounts pyrun.compile.checks_process
+pyrun.compile.devices
 pyrun.compile.donations pyrun.compile.hooks pyrun.compile.id_maps pyrun.compile.mount_options
 pyrun.compile.mounts pyrun.compile.namespaces pyrun.compile.order pyrun.compile.paths
 pyrun.compile.process pyrun.compile.rlimits pyrun.compile.rootfs pyrun.compile.seccomp

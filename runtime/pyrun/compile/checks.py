@@ -3,37 +3,28 @@
 
 They assume a config whose shape is right (pyrun.schema_check) and look at nothing but the config:
 whether this host can honour it is the business of the compiler's rules. A new rule is one generator
-of (JSON pointer, message) and one line in CHECKS. Rules of the linux section: checks_linux.
+of (JSON pointer, message) and one line in CHECKS. Rules of the linux section: checks_linux; of
+process, which `exec` asks as well: checks_process.
 """
 
 from __future__ import annotations
 
-from pyrun.compile import checks_linux, checks_mounts
+from pyrun.compile import checks_linux, checks_mounts, checks_process
 from pyrun.errors import ConfigError
-from pyrun.linux import RLIMITS
 from pyrun.schema_check import shown
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from pyrun.types import Config, Problem
 
 NEWEST = (1, 3)  # of the specification
 
 
-def problems(
-    config: Config, checks: tuple[Callable[[Config], Iterator[Problem]], ...] | None = None
-) -> list[Problem]:
-    """Every broken rule of a config whose shape is valid, as (JSON pointer, message).
-
-    `checks` narrows the rules: `problems({"process": process}, PROCESS)` judges a process alone,
-    as `exec --process` needs.
-    """
-    found: list[Problem] = []
-    for rule in CHECKS if checks is None else checks:
-        found += rule(config)
-    return found
+def problems(config: Config) -> list[Problem]:
+    """Every broken rule of a config whose shape is valid, as (JSON pointer, message)."""
+    return [problem for rule in CHECKS for problem in rule(config)]
 
 
 def require(config: Config) -> None:
@@ -97,80 +88,9 @@ def hook_paths(config: Config) -> Iterator[Problem]:
                 )
 
 
-def working_directory(config: Config) -> Iterator[Problem]:
-    process = config.get("process")
-    if process is not None and not process["cwd"].startswith("/"):
-        yield "/process/cwd", f"must be absolute, not {shown(process['cwd'])}"
-
-
-def arguments(config: Config) -> Iterator[Problem]:
-    """There has to be a program to run; only Windows has commandLine for it."""
-    process = config.get("process")
-    if process is None:
-        return
-    if not process.get("args"):
-        yield "/process/args", "needs at least one entry: the program to run"
-    elif not process["args"][0]:
-        yield "/process/args/0", "is the program to run and must not be empty"
-
-
-def environment(config: Config) -> Iterator[Problem]:
-    for index, entry in enumerate(config.get("process", {}).get("env", ())):
-        if entry.find("=") < 1:  # none at all, or no name before it
-            yield f"/process/env/{index}", f"must be NAME=VALUE, not {shown(entry)}"
-
-
-def rlimits(config: Config) -> Iterator[Problem]:
-    seen = set()
-    for index, limit in enumerate(config.get("process", {}).get("rlimits", ())):
-        at = f"/process/rlimits/{index}"
-        kind = limit["type"]
-        if kind not in RLIMITS:
-            yield f"{at}/type", f"no such limit on Linux: {shown(kind)}"
-        elif kind in seen:
-            yield f"{at}/type", f"{kind} is given twice"
-        seen.add(kind)
-        if limit["soft"] > limit["hard"]:
-            yield f"{at}/soft", f"{limit['soft']} is above the hard limit {limit['hard']}"
-
-
-def console_size(config: Config) -> Iterator[Problem]:
-    """The kernel has 16 bits for each (struct winsize); without a terminal the field is ignored."""
-    process = config.get("process", {})
-    if process.get("terminal"):
-        for name, value in process.get("consoleSize", {}).items():
-            if name in {"height", "width"} and value > 65535:
-                yield f"/process/consoleSize/{name}", f"must be at most 65535, not {value}"
-
-
-def scheduling(config: Config) -> Iterator[Problem]:
-    """Rare fields, whose rules are loaded with the first of them."""
-    process = config.get("process", {})
-    if "scheduler" in process or "execCPUAffinity" in process:
-        from pyrun.compile import scheduling as rules
-
-        yield from rules.problems(config)
-
-
-def command_line(config: Config) -> Iterator[Problem]:
-    """A field that asks for a program to run is not to be passed over."""
-    if config.get("process", {}).get("commandLine"):
-        yield "/process/commandLine", "is for Windows: use args"
-
-
 HOOKS = (
     "prestart", "createRuntime", "createContainer", "startContainer", "poststart", "poststop",
 )  # fmt: skip
-
-PROCESS = (
-    working_directory,
-    arguments,
-    environment,
-    rlimits,
-    console_size,
-    scheduling,
-    command_line,
-)
 
 CHECKS = (
     version,
@@ -178,7 +98,7 @@ CHECKS = (
     annotation_keys,
     root_layers,
     hook_paths,
-    *PROCESS,
+    *checks_process.CHECKS,
     *checks_mounts.CHECKS,
     *checks_linux.CHECKS,
 )

@@ -46,7 +46,8 @@ INIT = (
     rootfs.prepare,  # before mounts: nothing of them may reach the host
     mounts.mount_all,
     devices.make_all,  # after mounts: a /dev of the config is there by now
-    terminal.open_console,  # after mounts: in the container's devpts; before masks may cover it
+    terminal.open_terminal,  # after mounts: in the container's devpts; before masks may cover it
+    terminal.bind_console,
     rootfs.make_cwd,  # before the root is read-only
     hooks.runtime_hooks,  # after mounts, before pivot: both views exist
     hooks.create_container,
@@ -76,7 +77,8 @@ INIT = (
     process.no_new_privileges,
     process.find,  # as the user: may it be executed?
     namespaces.forget_all,
-    process.ready,  # `create` ends, `start` begins
+    process.ready,  # `create` ends
+    process.await_start,
     hooks.start_container,
     process.close,  # CVE-2024-21626
     process.execute,

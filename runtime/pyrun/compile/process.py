@@ -166,6 +166,10 @@ def ready(config: Config, facts: Facts) -> Steps:
         yield SECCOMP, ops.seccomp_listen(facts["seccomp_flags"], program, sync.LISTENER)
         yield from capabilities.settle(config, facts)
     yield "", ops.sync(sync.READY)
+
+
+def await_start(config: Config, facts: Facts) -> Steps:
+    """Until somebody starts the program: `start`, or the runtime that created us (`run`)."""
     if facts["fifo"]:
         yield "", ops.report_to(slot_of(facts, "result"))
         yield "", ops.wait_start(slot_of(facts, "fifo"))

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """process.rlimits: by the init, which has the runtime's privileges until it changes its user. In a
-user namespace it has not: there the runtime sets them from outside (creation.py)."""
+user namespace it has not: there the runtime sets them from outside (process_limits.py)."""
 
 from __future__ import annotations
 

@@ -20,9 +20,8 @@ def wanted(config: Config) -> bool:
     return bool((config.get("process") or {}).get("terminal"))
 
 
-def open_console(config: Config, facts: Facts) -> Steps:
-    """/dev/console is the peer itself, by descriptor: no name in /dev/pts can stand in for it
-    (CVE-2025-52565)."""
+def open_terminal(config: Config, facts: Facts) -> Steps:
+    """Of the devpts at the container's /dev/pts."""
     if not wanted(config):
         return
     yield POINTER, ops.open_in_root(ROOT, "/dev/pts", O_PATH | O_DIRECTORY, 0, TARGET)
@@ -31,7 +30,12 @@ def open_console(config: Config, facts: Facts) -> Steps:
     if size:
         op = ops.set_window_size(MASTER, size["height"], size["width"])
         yield "/process/consoleSize", op
-    if namespace(config, "mount"):
+
+
+def bind_console(config: Config, facts: Facts) -> Steps:
+    """/dev/console is the peer itself, by descriptor: no name in /dev/pts can stand in for it
+    (CVE-2025-52565)."""
+    if wanted(config) and namespace(config, "mount"):
         yield POINTER, ops.open_tree(PEER, "", 0, TREE)
         yield POINTER, ops.make_in_root(ROOT, "/dev/console", S_IFREG | 0o600, 0, TARGET)
         yield POINTER, ops.move_mount(TREE, TARGET)

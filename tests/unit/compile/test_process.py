@@ -124,9 +124,12 @@ def test_rlimits() -> None:
 
 
 def test_ready() -> None:
-    alive = ["-: prctl(PR_SET_PDEATHSIG, 0)", "-: sync(ready)"]
-    assert told(rules.ready, process()) == [*alive, "-: report_to(result)", "-: wait_start(fifo)"]
-    assert told(rules.ready, process(), fifo=False) == [*alive, "-: sync(start)"]
+    assert told(rules.ready, process()) == ["-: prctl(PR_SET_PDEATHSIG, 0)", "-: sync(ready)"]
+
+
+def test_start_comes_from_another_process_or_from_the_same() -> None:
+    assert told(rules.await_start, process()) == ["-: report_to(result)", "-: wait_start(fifo)"]
+    assert told(rules.await_start, process(), fifo=False) == ["-: sync(start)"]
 
 
 @pytest.mark.parametrize(("preserved", "first"), [(0, 3), (2, 5)])
@@ -162,7 +165,7 @@ def test_a_filter_with_a_listener_comes_while_there_is_a_runtime() -> None:
     config = process(args=["sh"], env=["HOME=/"], noNewPrivileges=True)
     listen = "linux.seccomp: seccomp_listen(SECCOMP_FILTER_FLAG_NEW_LISTENER, 2 instructions, "
     listen += "the seccomp listener)"
-    assert told(rules.ready, config, **unusual)[1:] == [listen, "-: sync(ready)", "-: sync(start)"]
+    assert told(rules.ready, config, **unusual)[1:] == [listen, "-: sync(ready)"]
     assert told(rules.execute, config, **unusual) == ['process.args: execve(["sh"], ["HOME=/"])']
     config["process"]["noNewPrivileges"] = False
     after = told(rules.ready, config, **unusual)[2]

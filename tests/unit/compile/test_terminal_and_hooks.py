@@ -12,7 +12,8 @@ TTY = {**spaces("mount"), **process(terminal=True)}
 
 
 def test_no_terminal() -> None:
-    assert told(terminal.open_console, process()) == []
+    assert told(terminal.open_terminal, process()) == []
+    assert told(terminal.bind_console, process()) == []
     assert told(terminal.hand_over, process(terminal=False)) == []
     assert told(terminal.session, process(user={"uid": 5})) == listed(
         """process.terminal: setsid()
@@ -22,10 +23,12 @@ def test_no_terminal() -> None:
 
 
 def test_terminal() -> None:
-    assert told(terminal.open_console, TTY) == listed(
+    assert told(terminal.open_terminal, TTY) == listed(
         """process.terminal: open_in_root(root, "/dev/pts", O_DIRECTORY|O_PATH, 0) = target
-        process.terminal: open_pty(target) = master, peer
-        process.terminal: open_tree(peer, "", 0) = tree
+        process.terminal: open_pty(target) = master, peer"""
+    )
+    assert told(terminal.bind_console, TTY) == listed(
+        """process.terminal: open_tree(peer, "", 0) = tree
         process.terminal: make_in_root(root, "/dev/console", S_IFREG|0600, 0) = target
         process.terminal: move_mount(tree, target)"""
     )
@@ -43,11 +46,11 @@ def test_terminal() -> None:
 
 def test_window_size_is_set_before_anyone_reads_it() -> None:
     config = process(terminal=True, consoleSize={"height": 25, "width": 80})
-    lines = told(terminal.open_console, config)
+    lines = told(terminal.open_terminal, config)
     assert lines[2:] == ["process.consoleSize: set_window_size(master, 25, 80)"]
-    assert not [line for line in lines if "mount" in line]  # no mount namespace: no /dev/console
+    assert told(terminal.bind_console, config) == []  # no mount namespace: no /dev/console
     without = process(consoleSize={"height": 25, "width": 80})
-    assert told(terminal.open_console, without) == []
+    assert told(terminal.open_terminal, without) == []
 
 
 HOOK = {"path": "/bin/hook"}
