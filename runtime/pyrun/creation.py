@@ -25,7 +25,7 @@ from pyrun import (
     teardown,
 )
 from pyrun.cgroup import driver
-from pyrun.compile import cgroup_mounts, process
+from pyrun.compile import cgroup_mounts
 from pyrun.compile.donations import donations, namespace
 from pyrun.errors import Error, from_os
 from pyrun.linux import CLONE_NEWUSER
@@ -124,12 +124,11 @@ class Creation:
         teardown.undo(self.container)
 
     def _why(self, error: BaseException) -> BaseException:
-        cgroup = self.container.intent.get("cgroup")
-        if isinstance(error, launch.DiedError) and cgroup and driver.oom_killed(cgroup):
-            return Error("container init was OOM-killed (memory limit too low?)")
-        if isinstance(error, launch.DiedError) and process.has_listener(self.facts):
-            error.hint = "does the seccomp profile allow what a listener takes? " + process.TAKEN
         if isinstance(error, Error):
+            from pyrun import failed_init
+
+            cgroup = self.container.intent.get("cgroup") or {"paths": {}}
+            failed_init.explain(error, cgroup, self.config, self.facts)
             error.message += starting.hook_output(self.container)
         return error
 

@@ -147,6 +147,8 @@ def _no_spawn(number: int, flags: int) -> NoSpawnError:
         hint = "pids.max of the cgroup, RLIMIT_NPROC or kernel.pid_max is reached"
     elif number == errno.ENOSYS:
         hint = kernel_lacks.system_call("clone3")
+    elif number in (errno.ENOMEM, errno.E2BIG):  # E2BIG: no page for the arguments of execve
+        flags, hint = 0, "there is no memory left"
     pointer = "/linux/namespaces" if flags else ""
     return NoSpawnError(f"clone3: {reason(number)}", pointer, hint, number)
 

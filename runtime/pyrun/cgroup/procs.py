@@ -137,11 +137,25 @@ def oom_killed(record: dict[str, Any]) -> bool:
     """Whether the kernel killed a process of the cgroup for lack of memory; False if unknown."""
     path = record["paths"].get("memory")
     file = f"{path}/memory.oom_control" if path else f"{record['paths'].get('')}/memory.events"
-    for line in _read(file).splitlines():
-        key, _, value = line.partition(" ")
-        if key == "oom_kill":
-            return int(value) > 0
-    return False
+    return _count(_read(file), "oom_kill") > 0
+
+
+def out_of_memory(record: dict[str, Any]) -> bool:
+    """Whether the cgroup had less memory than was asked for, be it that a process was killed or
+    that a system call of it failed (and execve, half done, ends in SIGSEGV)."""
+    path = record["paths"].get("memory")
+    if path:
+        return oom_killed(record) or int(_read(f"{path}/memory.failcnt") or 0) > 0
+    text = _read(f"{record['paths'].get('')}/memory.events")
+    return _count(text, "oom_kill") > 0 or _count(text, "oom") > 0
+
+
+def _count(text: str, key: str) -> int:
+    for line in text.splitlines():
+        name, _, value = line.partition(" ")
+        if name == key:
+            return int(value)
+    return 0
 
 
 def _read(file: str) -> str:
