@@ -95,17 +95,22 @@ ABILITIES: dict[str, Ability] = {
     "systemd": Ability(_systemd, excused=True),
     "kvm": Ability(_kvm, excused=True),
     "apparmor": Ability(_apparmor, excused=True),
+    "bash": _program("bash"),
     "busybox": _program("busybox"),
     "cc": _program("cc", "gcc", "clang"),
     "clang": _program("clang"),
     "clang-tidy": _program("clang-tidy"),
     "crun": _program("crun"),
+    "fish": _program("fish"),
     "ip": _program("ip"),
+    "man": _program("man"),
+    "mandoc": _program("mandoc"),
     "newuidmap": _program("newuidmap"),
     "ps": _program("ps"),
     "runc": _program("runc"),
     "shellcheck": _program("shellcheck"),
     "strace": _program("strace"),
+    "zsh": _program("zsh"),
 }
 
 

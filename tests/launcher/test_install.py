@@ -31,12 +31,26 @@ def test_install_and_uninstall(tmp_path: Path) -> None:
     other = tmp_path / "opt/x/bin/other"
     other.parent.mkdir(parents=True)
     other.touch()
+    page = tmp_path / "opt/x/share/man/man8/other.8"
+    page.parent.mkdir(parents=True)
+    page.symlink_to("../../../lib/other/other.8")
     for _ in range(2):  # an upgrade replaces what is there
         done = run("install", **where)
         assert done.returncode == 0, done.stderr
     link = tmp_path / "opt/x/bin/pyrun"
     assert str(link.readlink()) == "../lib/pyrun/bin/pyrun"
     assert sorted(path.name for path in (tmp_path / "opt/x/lib").iterdir()) == ["pyrun"]
+    share = tmp_path / "opt/x/share"
+    for name in (
+        "man/man8/pyrun.8",
+        "man/man8/pyrun-create.8",
+        "bash-completion/completions/pyrun.bash",
+        "zsh/site-functions/_pyrun",
+        "fish/vendor_completions.d/pyrun.fish",
+    ):
+        assert (share / name).is_symlink()
+        assert (share / name).resolve() == tmp_path / "opt/x/lib/pyrun/share" / name
+        assert (share / name).exists()
     # The folder can be moved to where DESTDIR stood for, and runs with no environment.
     home = tmp_path / "opt"
     moved = home.rename(tmp_path / "moved")
@@ -48,7 +62,7 @@ def test_install_and_uninstall(tmp_path: Path) -> None:
     done = run("uninstall", **where)
     assert done.returncode == 0, done.stderr
     left = [path for path in (tmp_path / "opt").rglob("*") if not path.is_dir()]
-    assert left == [other]
+    assert sorted(left) == [other, page]
 
 
 def test_uninstall_leaves_a_pyrun_of_somebody_else(tmp_path: Path) -> None:

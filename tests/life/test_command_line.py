@@ -270,7 +270,8 @@ def machine_log(tmp_path: Path) -> Iterator[dict[str, socket.socket]]:
 def failing(runtime: Runtime, folder: Path, *options: str) -> Result:
     """A verb that fails, where the sockets in `folder` are the machine's log."""
     prefix = ["unshare", "--mount", "sh", "-c", LOG_SCRIPT, str(folder)]
-    result = runtime("state", "nobody", options=options, prefix=prefix)
+    # runc makes a file of that name
+    result = runtime("state", "nobody", options=options, prefix=prefix, cwd=folder)
     assert result.code == 1
     assert "nobody" in result.err
     return result
@@ -307,7 +308,7 @@ def test_log_to_syslog(
 @differs(runc="takes it for a name")
 def test_log_to_a_file_with_its_kind(runtime: Runtime, tmp_path: Path) -> None:
     options = [f"--log=file:{tmp_path}/log", "--log-format=json"]
-    assert runtime("state", "nobody", options=options).code == 1
+    assert runtime("state", "nobody", options=options, cwd=tmp_path).code == 1
     assert "nobody" in json.loads((tmp_path / "log").read_text())["msg"]
 
 

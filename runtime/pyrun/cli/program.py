@@ -66,6 +66,14 @@ class OptionalArgument(click.Argument):
         self.missing = missing
 
 
+class ContainerId(click.Argument):
+    """The id of a container: one that is there, or (`new`) one that the verb gives."""
+
+    def __init__(self, *, new: bool = False) -> None:
+        super().__init__(["id"])
+        self.new = new
+
+
 class Verb(click.Command):
     """One verb. `example` is a command line that works; `stops`: the first positional word ends
     the flags, because what follows may look like flags and belongs to something else.

@@ -6,7 +6,7 @@ from __future__ import annotations
 import click
 
 from pyrun.cli.grammar import BOOLS
-from pyrun.cli.program import USAGE, Flag, Word, switch
+from pyrun.cli.program import USAGE, ContainerId, Flag, Word, switch
 from pyrun.cli.version import version_text
 
 # What runc takes for true and false.
@@ -97,7 +97,12 @@ def config() -> Flag:
 
 
 def container_id() -> click.Argument:
-    return click.Argument(["id"])
+    return ContainerId()
+
+
+def new_id() -> click.Argument:
+    """Of the verbs that make a container."""
+    return ContainerId(new=True)
 
 
 def regex() -> Flag:

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from pyrun.cli.program import OptionalArgument, Verb, switch
-from pyrun.cli.verbs.flags import container_id, making, regex
+from pyrun.cli.verbs.flags import container_id, making, new_id, regex
 from pyrun.cli.verbs.limits import limits
 
 SECTION = "Life of a container"
@@ -15,7 +15,7 @@ VERBS = [
         "Create a container: everything up to its own program, which waits for start.",
         section=SECTION,
         example="pyrun create --bundle /srv/web web",
-        params=[*making(), container_id()],
+        params=[*making(), new_id()],
     ),
     Verb(
         "start",
@@ -37,7 +37,7 @@ VERBS = [
                 "-d", "--detach", section="Running", help="Do not wait: return once it has started."
             ),
             switch("--keep", section="Running", help="Do not delete the container after it ends."),
-            container_id(),
+            new_id(),
         ],
     ),
     Verb(
