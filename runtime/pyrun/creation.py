@@ -268,7 +268,8 @@ class Creation:
         # Only for containers with such mounts.
         from pyrun import idmapped_mounts
 
-        self.mapped = idmapped_mounts.set_next(self.prepared, self.mapped, fd)
+        steps = self.prepared.steps
+        self.mapped = idmapped_mounts.set_next(steps, self.config, self.mapped, fd)
 
     def _offset_time(self, child: Child, _fd: int) -> None:
         idmaps.write_time_offsets(child.pid, self.config)

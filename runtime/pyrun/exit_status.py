@@ -18,6 +18,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from pyrun.state import Container
 
+RECORD = "exit.json"
 PAUSE = 0.05  # seconds between two looks
 
 
@@ -38,11 +39,17 @@ def record(container: Container, status: int) -> None:
         return
     try:
         if not container.gone():
-            container.write_exit(status)
+            container.write_record(RECORD, {"wait_status": status})
     except Error as error:
         log.warning(str(error))
     finally:
         container.unlock()
+
+
+def recorded(container: Container) -> int | None:
+    """What record() has kept. Raises Error if that is damaged."""
+    status: int | None = container.read_record(RECORD, {"wait_status": int}).get("wait_status")
+    return status
 
 
 def open_init(container: Container) -> int:

@@ -55,6 +55,8 @@ HINTS = {
     " --no-new-keyring",
     ("join_session_keyring", errno.EPERM): "try --no-new-keyring",
     ("open_in_root", errno.ENOENT): "not in the container",
+    ("check_mount", errno.ESTALE): "what is mounted there is not what `mounts add` has mounted, or"
+    " nothing is",
     ("open_pty", errno.ENOTTY): "/dev/pts of the container is not a devpts",
     ("open_pty", errno.ENOENT): "a terminal needs a devpts at /dev/pts (see mounts)",
     ("open_pty", errno.ENOSPC): "too many terminals: see kernel.pty.max, and max= of the devpts",

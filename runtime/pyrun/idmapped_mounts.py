@@ -14,8 +14,7 @@ from pyrun.linux import CLONE_NEWUSER, MOUNT_ATTR_IDMAP, SIGNALS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from pyrun.prepare import Prepared
-    from pyrun.types import Config
+    from pyrun.types import Config, Step
 
 HINTS = {
     errno.EINVAL: "its file system, or one below it, can't be id-mapped on this kernel (tmpfs can"
@@ -24,16 +23,14 @@ HINTS = {
 }
 
 
-def set_next(prepared: Prepared, done: int, mount_fd: int) -> int:
-    """The next mount of the plan, of which so many are done, shown by the executor: its descriptor
+def set_next(steps: list[Step], config: Config, done: int, mount_fd: int) -> int:
+    """The next mount of a plan, of which so many are done, shown by the executor: its descriptor
     is closed. How many are done then. Raises Error."""
     asked = [
-        pointer
-        for pointer, op in prepared.steps
-        if op[0] == "sync_send" and op[1][0] == sync.MOUNT_MAP
+        pointer for pointer, op in steps if op[0] == "sync_send" and op[1][0] == sync.MOUNT_MAP
     ]
     try:
-        set_maps(prepared.config, int(asked[done].split("/")[2]), mount_fd)
+        set_maps(config, int(asked[done].split("/")[2]), mount_fd)
     finally:
         os.close(mount_fd)
     return done + 1

@@ -204,6 +204,18 @@ def cover_proc(mount: Slot, target: Slot) -> Op:
     return ("cover_proc", (mount, target), 0)
 
 
+def check_mount(fd: Slot, mask: int, mount: int) -> Op:
+    """Refuse (ESTALE) unless the descriptor is the root of this mount: stx_mnt_id of statx(2),
+    asked for by `mask`."""
+    return ("check_mount", (fd, mask, mount), 0)
+
+
+def detach(mount: Slot, proc: Slot) -> Op:
+    """umount2(2) with MNT_DETACH, by the name of the descriptor in `proc`: a procfs that shows us.
+    What is mounted over it would go in its place."""
+    return ("detach", (mount, proc), 0)
+
+
 def check_device(fd: Slot, major: int, minor: int) -> Op:
     """Refuse (ENODEV) unless the descriptor is the character device of this number."""
     return ("check_device", (fd, major, minor), 0)

@@ -9,6 +9,7 @@
         exec.fifo           `start` writes one byte here; it has a reader while the init waits
         result.fifo         the init reports here why it could not become the user's program
         exit.json           how the init ended, once somebody who waited knows (exit_status.py)
+        mounts.json         what `mounts add` has put into it (live_mounts.py)
         hooks.log           what a hook in the container printed last, if it failed
         notify/             mounted in a container that tells when it is ready (notify.py)
         overlay/            of a root made of layers: what the container wrote (layers.py)
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
 
 INTENT = "intent.json"
 STATE = "state.json"
-EXIT = "exit.json"
 FAST = "fast"
 EXEC_FIFO = "exec.fifo"
 RESULT_FIFO = "result.fifo"
@@ -56,7 +56,6 @@ _MEMBERS: dict[str, dict[str, type]] = {
         "umask": int,
     },
     STATE: {"init_process_pid": int, "init_process_start": int, "phase": str},
-    EXIT: {"wait_status": int},
 }
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
@@ -168,11 +167,12 @@ class Container:
         """The pid's record; {} if it is missing. Raises Error for a damaged one."""
         return self._read(STATE)
 
-    def read_exit(self) -> int | None:
-        """How the init ended, as wait(2) has it; None while nobody knows. Raises Error."""
-        return self._read(EXIT).get("wait_status")
-
     def _read(self, name: str) -> Config:
+        return self.read_record(name, _MEMBERS[name])
+
+    def read_record(self, name: str, members: dict[str, type]) -> Config:
+        """A JSON file that has these members at least; {} if it is missing. Raises Error for a
+        damaged one."""
         try:
             flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
             fd = os.open(name, flags, dir_fd=self.fd)
@@ -189,24 +189,21 @@ class Container:
         value = jsonscan.loads(data, f"{self.path}/{name}")
         if not isinstance(value, dict):
             raise Error(f"{self.path}/{name}: damaged: not a JSON object")
-        for member, kind in _MEMBERS[name].items():
+        for member, kind in members.items():
             if not isinstance(value.get(member), kind):
                 raise Error(f"{self.path}/{name}: damaged: no {member}, or another type")
         return value
 
     def write_intent(self) -> None:
         """Before the first effect."""
-        self._write(INTENT, self.intent)
+        self.write_record(INTENT, self.intent)
 
     def write_state(self) -> None:
         """Whenever pid or phase change."""
-        self._write(STATE, self.state)
+        self.write_record(STATE, self.state)
 
-    def write_exit(self, wait_status: int) -> None:
-        """Once it has ended."""
-        self._write(EXIT, {"wait_status": wait_status})
-
-    def _write(self, name: str, value: Config) -> None:
+    def write_record(self, name: str, value: Config) -> None:
+        """Put a record in place. Raises Error."""
         self.replace(name, jsonscan.dumps(value).encode(), lasting=True)
 
     def replace(self, name: str, data: bytes, *, lasting: bool = False) -> None:

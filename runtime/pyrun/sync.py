@@ -16,6 +16,7 @@ NET_DEVICES = 10  # we are in the network namespace: move devices of the host in
 LAYERS = 11  # here is the overlay that is to be the root
 LISTENER = 12  # the filter is loaded: fetch its listener, which a seccomp agent waits for
 MOUNT_MAP = 13  # here is a mount that is to be id-mapped
+MOUNT = 14  # here is a mount that gets its place next
 
 NAMES = {
     ID_MAPS: "the id maps",
@@ -31,4 +32,5 @@ NAMES = {
     LAYERS: "the root made of layers",
     LISTENER: "the seccomp listener",
     MOUNT_MAP: "the id maps of a mount",
+    MOUNT: "a mount that gets its place",
 }

@@ -16,7 +16,7 @@ import pytest
 
 from launcher.place import PYTHON, Place
 from needs import needs
-from pyrun import init, jsonscan, report, shortcut, state
+from pyrun import exit_status, init, jsonscan, live_mounts, report, shortcut, state
 
 pytestmark = needs("root")  # of whom the default root is; the launcher asks for no more
 
@@ -242,6 +242,15 @@ def test_delete_of_a_cgroup_that_is_used(box: Place) -> None:
     assert box.code("delete", "box") == PYTHON
     assert (box.folder / "fast").exists()
     assert (box.folder / "intent.json").exists()
+
+
+def test_delete_of_all_that_verbs_leave(box: Place) -> None:
+    box.end()
+    records = (exit_status.RECORD, live_mounts.RECORD)
+    for name in (*records, state.EXEC_FIFO, state.RESULT_FIFO, state.HOOKS_LOG):
+        (box.folder / name).touch()
+    assert box.code("delete", "box") == 0
+    assert not box.folder.exists()
 
 
 def test_delete_with_a_file_that_is_not_known(box: Place) -> None:

@@ -26,6 +26,7 @@ import pytest
 import needs
 from life import leftovers
 from life.bundles import Bundle
+from life.live import Inside
 from life.runtimes import NAMES, Container, Runtime
 
 PAYLOAD = Path(__file__).parent.parent / "payload"
@@ -200,6 +201,15 @@ def container(make_container: Callable[[], Container]) -> Container:
 def bundle(container: Container) -> Bundle:
     """Its bundle."""
     return container.bundle
+
+
+@pytest.fixture
+def inside(container: Container) -> Iterator[Inside]:
+    """One that does what it is told while it runs."""
+    found = Inside(container)
+    found.ask("print up")
+    yield found
+    found.end()
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

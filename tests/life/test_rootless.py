@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from life import leftovers
-from life.bundles import FOLDERS, bind
+from life.bundles import FOLDERS, bind, mount
 from life.mountinfo import mounts
 from life.runtimes import Result, executable
 from life.test_mounts import mounted
@@ -177,6 +177,31 @@ def test_wait(user: User) -> None:
         os.waitpid(pid, 0)
     assert user("wait", "x") == Result(7, "", "")
     assert user("delete", "x").code == 0
+
+
+@needs("newuidmap")
+def test_mounts_of_a_running_container(user: User) -> None:
+    """As root of its user namespace, which is theirs to begin with."""
+    config = user.config("sleep 100")
+    map_ranges(user, config)
+    config["root"]["readonly"] = False
+    user.save(config)
+    (user.home / "source").mkdir()
+    (user.home / "source/file").write_text("text")
+    file = user.home / "mounts.json"
+    entries = [bind(user.home / "source", "/data", "bind", "ro"), mount("/tmp", "tmpfs", "size=1m")]
+    file.write_text(json.dumps(entries))
+    assert user.leave("run", "--detach", "x") == 0
+    pid = json.loads(user("state", "x").out)["pid"]
+    before = Path(f"/proc/{pid}/mountinfo").read_text()
+    assert user("mounts", "add", "x", str(file)) == Result(0, "", "")
+    found = mounts(Path(f"/proc/{pid}/mountinfo").read_text())
+    assert found["/data"].options >= {"ro"}
+    assert found["/tmp"].data >= {"size=1024k", f"uid={user.entry.pw_uid}"}
+    assert Path(f"/proc/{pid}/root/data/file").read_text() == "text"
+    assert user("mounts", "remove", "x", str(file)) == Result(0, "", "")
+    assert Path(f"/proc/{pid}/mountinfo").read_text() == before
+    assert user("delete", "--force", "x").code == 0
 
 
 def test_delete_by_force(user: User) -> None:

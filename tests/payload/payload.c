@@ -83,6 +83,20 @@ static int run(char **arguments)
     return 1;
 }
 
+/* Runs the verbs that come on stdin, one a line with its arguments, until its end */
+void do_obey(void)
+{
+    char line[4096];
+    while (fgets(line, sizeof line, stdin)) {
+        char *arguments[32] = {strtok(line, " \n")};
+        for (size_t i = 1; i + 1 < sizeof arguments / sizeof *arguments && arguments[i - 1]; i++)
+            arguments[i] = strtok(NULL, " \n");
+        if (arguments[0] && run(arguments) == 0)
+            puts("\036");
+        fflush(stdout);
+    }
+}
+
 int main(int argc, char **argv)
 {
     for (int i = 1, first = 1; i <= argc; i++) {

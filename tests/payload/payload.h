@@ -68,7 +68,8 @@ void show_link(const char *path);
     VERB("scheduler", scheduler)                                                                   \
     VERB("ioprio", ioprio)                                                                         \
     VERB("mempolicy", mempolicy)                                                                   \
-    VERB("machine", machine)
+    VERB("machine", machine)                                                                       \
+    VERB("obey", obey)
 
 #define VERB(name, function) void do_##function(void);
 VERBS(VERB)

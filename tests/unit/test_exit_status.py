@@ -135,20 +135,20 @@ def test_a_pid_of_somebody_else(
 
 
 def test_record(container: state.Container, sleeper: subprocess.Popen[bytes]) -> None:
-    assert container.read_exit() is None
+    assert exit_status.recorded(container) is None
     exit_status.record(container, 7 << 8)
-    assert container.read_exit() == 7 << 8
+    assert exit_status.recorded(container) == 7 << 8
     assert container.lock(wait=False), "the lock was not given back"
     other = state.find({"root": os.path.dirname(container.path)}, "box")
     assert other
     exit_status.record(other, 9)  # busy
-    assert other.read_exit() == 7 << 8
+    assert exit_status.recorded(other) == 7 << 8
 
 
 def test_a_damaged_record(container: state.Container, sleeper: subprocess.Popen[bytes]) -> None:
-    container.replace(state.EXIT, b'{"wait_status": "7"}')
+    container.replace(exit_status.RECORD, b'{"wait_status": "7"}')
     with pytest.raises(Error, match=r"exit\.json: damaged: no wait_status"):
-        container.read_exit()
+        exit_status.recorded(container)
 
 
 def test_what_a_killed_create_left(container: state.Container) -> None:

@@ -36,7 +36,7 @@ def _wait(opts: Options) -> int:
     pidfd = exit_status.open_init(container)
     status = exit_status.wait(container, pidfd) if pidfd >= 0 else None
     if status is None:
-        status = container.read_exit()
+        status = exit_status.recorded(container)
     if opts["json"]:
         _print(container.id, status)
     if status is None:

@@ -59,7 +59,7 @@ def enter(config: Config, facts: Facts) -> Steps:
     if facts["privileged"]:
         # Before the first setns: whoever is inside must not trace us or look at our memory.
         yield POINTER, ops.prctl(PR_SET_DUMPABLE, 0)
-    yield from _join(config, facts)
+    yield from join(config, facts)
     if _staged(config):
         yield from _make(config)
     if not facts["privileged"]:
@@ -84,7 +84,7 @@ def _spare_host(config: Config, facts: Facts) -> None:
             )
 
 
-def _join(config: Config, facts: Facts) -> Steps:
+def join(config: Config, facts: Facts) -> Steps:
     """With privileges, the user namespace last: in it we have none over the others. Without, it
     comes first: only in it we have any. A joined pid namespace is for our children (fork_late)."""
     entries = [entry for entry in namespaces(config) if entry.get("path")]

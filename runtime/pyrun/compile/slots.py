@@ -22,7 +22,8 @@ START_STATE = 1009
 OWN_PROC = 1008  # a private procfs in which the init finds itself
 COVERED = 1007  # what a tmpfs with tmpcopyup covers
 PARENT = 1006  # the directory of a destination that is not to be followed
-LOWEST = 1006  # of the names above
+VIEW = 1005  # a mount namespace with the host's view of paths
+LOWEST = 1005  # of the names above
 
 
 def deferred(count: int) -> int:

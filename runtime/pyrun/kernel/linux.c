@@ -16,6 +16,7 @@
 #include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -167,6 +168,23 @@ static int pyrun_open_tree(int directory, const char *path, unsigned flags)
 {
     long fd = syscall(SYS_open_tree, directory, path, flags | OPEN_TREE_CLOEXEC);
     return fd < 0 ? -errno : (int)fd;
+}
+
+/* The number of the mount that a descriptor is of, into *number. Returns the mask of statx(2) with
+ * which it was asked for: that of numbers which no other mount will have, from Linux 6.8 on. */
+static int pyrun_mount_number(int fd, uint64_t *number)
+{
+    const unsigned masks[] = {0x4000 /* STATX_MNT_ID_UNIQUE */, STATX_MNT_ID};
+    struct statx seen;
+    for (int i = 0; i < 2; i++) {
+        if (statx(fd, "", AT_EMPTY_PATH, masks[i], &seen) < 0)
+            return -errno;
+        if (seen.stx_mask & masks[i]) {
+            *number = seen.stx_mnt_id;
+            return (int)masks[i];
+        }
+    }
+    return -EOPNOTSUPP;
 }
 
 static int pyrun_mount_setattr(int fd, unsigned flags, uint64_t set, uint64_t clear,

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import click
+
 from pyrun.cli.program import OptionalArgument, Verb, switch
 from pyrun.cli.verbs.flags import container_id, making, new_id, regex
 from pyrun.cli.verbs.limits import limits
@@ -101,5 +103,18 @@ VERBS = [
         section=SECTION,
         example="pyrun update --memory 512M --pids-limit 100 web",
         params=[*limits(), container_id()],
+    ),
+    Verb(
+        "mounts",
+        "Mount into a container that runs, or take that away again.",
+        "FILE (-: standard input) has a JSON array of mounts, as in config.json: all of them are"
+        " made, or none. remove takes away what add has put at their destinations.",
+        section=SECTION,
+        example="pyrun mounts add web mounts.json",
+        params=[
+            click.Argument(["action"], metavar="add|remove"),
+            container_id(),
+            click.Argument(["file"]),
+        ],
     ),
 ]
