@@ -110,6 +110,8 @@ ABILITIES: dict[str, Ability] = {
     "runc": _program("runc"),
     "shellcheck": _program("shellcheck"),
     "strace": _program("strace"),
+    "systemd-notify": _program("systemd-notify"),
+    "systemd-socket-activate": _program("systemd-socket-activate"),
     "zsh": _program("zsh"),
 }
 

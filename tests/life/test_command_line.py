@@ -339,3 +339,36 @@ def test_root_below_the_user_s_runtime_folder_is_kept(container: Container, tmp_
     command = [*prefix, executable("pyrun"), "create", "--bundle", container.bundle.path, "x"]
     subprocess.run(command, env=env, capture_output=True)
     assert (tmp_path / "pyrun").stat().st_mode & 0o7777 == 0o1700
+
+
+@with_peers
+def test_created_container_outlives_its_caller(container: Container) -> None:
+    """Who calls may have the runtime die with it (PR_SET_PDEATHSIG): not so what was created."""
+    container.created("sleep 100", prefix=["setpriv", "--pdeathsig", "KILL"])
+    assert container.start(prefix=["setpriv", "--pdeathsig", "KILL"]).code == 0
+    assert container.status() == "running"
+
+
+@with_peers
+def test_caller_that_dies_ends_the_runtime_in_the_foreground(container: Container) -> None:
+    """As under buildkit: the container goes on, and anybody can take it away."""
+    container.bundle.say("sleep 100")
+    container.bundle.save()
+    words = container.runtime.command("run", "--bundle", container.bundle.path, container.id)
+    script = 'setpriv --pdeathsig KILL "$@" & echo $!; read x'
+    caller = subprocess.Popen(
+        ["sh", "-c", script, "sh", *words],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    assert caller.stdin
+    assert caller.stdout
+    with caller.stdout:
+        runtime_pid = int(caller.stdout.readline())
+    assert eventually(lambda: container.runtime("state", container.id).code == 0)
+    assert eventually(lambda: container.status() == "running")
+    caller.kill()
+    caller.wait()
+    caller.stdin.close()
+    assert os.waitpid(runtime_pid, 0)[1] == signal.SIGKILL  # we are the subreaper
+    assert container.status() == "running"
+    assert container.delete("--force").code == 0

@@ -25,6 +25,12 @@ void do_write_fd(void)
     done(write((int)number(0), word[1], strlen(word[1])));
 }
 
+/* FD: a connection to a socket that listens becomes the lowest descriptor that is free */
+void do_accept(void)
+{
+    done(accept((int)number(0), NULL, NULL));
+}
+
 /* NR [ARGUMENT...]: "ok" or the error of a raw system call; the numbers are the machine's own */
 void do_syscall(void)
 {

@@ -39,6 +39,7 @@ void show_link(const char *path);
     VERB("status", status)                                                                         \
     VERB("fds", fds)                                                                               \
     VERB("write-fd", write_fd)                                                                     \
+    VERB("accept", accept)                                                                         \
     VERB("isatty", isatty)                                                                         \
     VERB("ttyname", ttyname)                                                                       \
     VERB("winsize", winsize)                                                                       \
