@@ -4,6 +4,7 @@ definitions, in plain values. The man pages and the completions are made of it."
 
 from __future__ import annotations
 
+import re
 from typing import NamedTuple
 
 import click
@@ -59,8 +60,11 @@ class Described(NamedTuple):
 
 
 def _words(param: click.Parameter) -> tuple[str, ...]:
-    kind = param.type
-    return tuple(map(str, kind.choices)) if isinstance(kind, click.Choice) else ()
+    """Those of its type; or of its name in help, where that is nothing but words."""
+    if isinstance(param.type, click.Choice):
+        return tuple(map(str, param.type.choices))
+    named = param.metavar or ""
+    return tuple(named.split("|")) if re.fullmatch(r"[a-z0-9-]+(\|[a-z0-9-]+)+", named) else ()
 
 
 def _option(option: click.Option) -> Option:

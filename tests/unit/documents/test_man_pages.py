@@ -60,7 +60,7 @@ def test_page_of_a_verb(verb: Verb) -> None:
         if isinstance(option.type, click.Choice):
             assert f"{spelled} {'|'.join(map(str, option.type.choices))} " in text
     for argument in verb.arguments():
-        assert (argument.name or "").upper() in text
+        assert (argument.metavar or (argument.name or "").upper()) in text
     assert f" {verb.example} " in text
     for paragraph in (verb.help or "").split("\n\n"):
         assert paragraph in text
