@@ -6,6 +6,7 @@
 #include <signal.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/uio.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -19,12 +20,15 @@ static char output[2 * TAIL];
 static size_t held;
 
 /* In the child of run_hook; the errno of exec goes through a pipe that success closes. */
-static void become_hook(const uint64_t *arg, int out, int report)
+static void become_hook(const uint64_t *arg, int pipe, int report)
 {
+    const int state = slot[arg[2]];
+    const int out = arg[5] == arg[3] ? pipe : slot[arg[5]];
+    const int err = arg[6] == arg[3] ? pipe : slot[arg[6]];
     if (setpgid(0, 0) == 0 && prctl(PR_SET_PDEATHSIG, SIGKILL) == 0 &&
-        lseek(slot[arg[3]], 0, SEEK_SET) == 0 && dup2(slot[arg[3]], 0) == 0 && dup2(out, 1) == 1 &&
-        dup2(out, 2) == 2 && dup3(report, 3, O_CLOEXEC) == 3 && close_fds(4, ~0U) == 0)
-        execve(str(arg[0]), list(arg[1]), list(arg[2]));
+        lseek(state, 0, SEEK_SET) == 0 && dup2(state, 0) == 0 && dup2(out, 1) == 1 &&
+        dup2(err, 2) == 2 && dup3(report, 3, O_CLOEXEC) == 3 && close_fds(4, ~0U) == 0)
+        execve(list(arg[0])[0], list(arg[0]) + 1, list(arg[1]));
     int number = errno;
     dup2(report, 3); /* whatever has failed, and whatever else is 3 */
     _exit(write(3, &number, sizeof number) == (ssize_t)sizeof number ? 127 : 126);
@@ -85,23 +89,30 @@ static int attend(pid_t pid, int out, int timeout, int *status)
     return waitpid(pid, status, 0) == pid ? why : errno;
 }
 
-/* The last of what it printed, for the error. A process that it left may go on to print: nobody
+/* How it went, and the last of what it printed. A process that it left may go on to print: nobody
  * reads that. */
-static void keep_output(int from, int to)
+static void keep(int from, int to, struct hook_record record, const struct timespec *start)
 {
+    struct timespec end;
     for (int i = 0; i < PIPE_READS && take(from); i++)
         ;
-    size_t size = held < TAIL ? held : TAIL;
-    if (write(to, output + held - size, size) < 0)
+    clock_gettime(CLOCK_MONOTONIC, &end);
+    long seconds = end.tv_sec - start->tv_sec;
+    record.nanoseconds = (uint64_t)(seconds * 1000000000L + end.tv_nsec - start->tv_nsec);
+    record.size = held < TAIL ? (uint32_t)held : TAIL;
+    struct iovec parts[] = {{&record, sizeof record}, {output + held - record.size, record.size}};
+    if (writev(to, parts, 2) < 0)
         return; /* lost: the hook's result is worth more */
 }
 
 int op_run_hook(const uint64_t *arg)
 {
     int out[2], report[2], number = 0, status = 0;
+    struct timespec start;
     if (pipe2(out, O_CLOEXEC) < 0 || pipe2(report, O_CLOEXEC) < 0)
         return -1;
     fcntl(out[0], F_SETFL, O_NONBLOCK);
+    clock_gettime(CLOCK_MONOTONIC, &start);
     pid_t pid = fork();
     if (pid == 0)
         become_hook(arg, out[1], report[1]);
@@ -110,12 +121,11 @@ int op_run_hook(const uint64_t *arg)
     close(report[1]);
     if (pid > 0) {
         setpgid(pid, pid); /* whoever is first: the group must exist before it may be killed */
-        why = attend(pid, out[0], arg[5] ? (int)arg[5] : -1, &status);
+        why = attend(pid, out[0], arg[4] ? (int)arg[4] : -1, &status);
         /* Now, when it can't block: exec itself may have hung, and has its time like the rest. */
         if (!why && read(report[0], &number, sizeof number) == (ssize_t)sizeof number)
             why = number;
-        if (why || status)
-            keep_output(out[0], slot[arg[4]]);
+        keep(out[0], slot[arg[3]], (struct hook_record){0, why, status, 0, 0}, &start);
         held = 0;
     }
     close(out[0]);

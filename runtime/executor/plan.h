@@ -76,6 +76,16 @@ struct message {
     int32_t value[3];
 };
 
+/* What run_hook appends to its `output` whatever has become of the hook: this, and the last bytes
+ * of what it printed there, so many. */
+struct hook_record {
+    uint64_t nanoseconds; /* that it took */
+    int32_t number;       /* why it did not come to an end, an errno, or 0 */
+    int32_t status;       /* as wait(2) has it */
+    uint32_t size;
+    uint32_t spare;
+};
+
 /* Checks a plan of `size` bytes at `map`, which must be writable, and turns offsets into pointers.
  * Returns the operations, or NULL if anything at all is wrong. */
 struct plan_op *plan_check(void *map, size_t size);

@@ -49,6 +49,7 @@ class Creation:
         self.opts = prepared.opts
         self.prepared = prepared
         self.mapped = 0  # mounts that have got their id maps
+        self.told = 0  # hooks of which the log tells
         self.master = -1  # the terminal, for `run` in the foreground
         self.net_devices: Move | None = None
         self.container = state.claim(prepared.opts, prepared.opts["id"])
@@ -125,11 +126,12 @@ class Creation:
 
     def _why(self, error: BaseException) -> BaseException:
         if isinstance(error, Error):
-            from pyrun import failed_init
+            from pyrun import failed_init, hook_output
 
             cgroup = self.container.intent.get("cgroup") or {"paths": {}}
             failed_init.explain(error, cgroup, self.config, self.facts)
-            error.message += starting.hook_output(self.container)
+            hook_output.explain(self.container, error)
+            self.tell_of_hooks()
         return error
 
     def _resources(self) -> Config:
@@ -253,6 +255,8 @@ class Creation:
             sync.CREATE_STATE: self._state_when_creating,
             sync.START_STATE: self._state_when_created,
             sync.HOOK_OUTPUT: self._output_for_hooks,
+            sync.HOOK_STDOUT: lambda _child, _fd: self._file_for_hooks("run.oci.hooks.stdout"),
+            sync.HOOK_STDERR: lambda _child, _fd: self._file_for_hooks("run.oci.hooks.stderr"),
             sync.MOUNT_MAP: self._map_mount,
             sync.LISTENER: self._send_listener,
         }
@@ -321,6 +325,19 @@ class Creation:
         flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
         return os.open(state.HOOKS_LOG, flags, 0o600, dir_fd=self.container.fd)
 
+    def _file_for_hooks(self, annotation: str) -> int:
+        from pyrun import hook_output
+
+        return hook_output.open_file(self.config["annotations"], annotation)
+
+    def tell_of_hooks(self) -> None:
+        """With --debug: how the hooks went that have run in the container since the last time."""
+        calls = [(pointer, op[1][0]) for pointer, op in self.prepared.steps if op[0] == "run_hook"]
+        if calls and log.debugging():
+            from pyrun import hook_output
+
+            self.told += hook_output.tell(self.container, calls, self.told)
+
     def _send_listener(self, child: Child, fd: int) -> None:
         # Only for profiles with SCMP_ACT_NOTIFY.
         from pyrun import seccomp_agent
@@ -352,6 +369,7 @@ class Creation:
         if self.net_devices:
             self.net_devices.release()
         launch.go(child)
+        self.tell_of_hooks()
         log.debug(f"container {self.container.id}: init is ready, pid {child.pid}")
 
 

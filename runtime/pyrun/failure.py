@@ -206,13 +206,21 @@ def _program(name: str, program: str, operands: Any, number: int, seen: bytes) -
 
 def _hook(pointer: str, operands: Any, number: int, detail: int) -> Error:
     kind, _, index = pointer.removeprefix("/hooks/").partition("/")
+    path = operands[0][0]
     if number == errno.ETIMEDOUT:
-        why = f"hook ran past specified timeout of {operands[5] / 1000:.1f}s ({operands[0]})"
+        why = f"hook ran past specified timeout of {operands[4] / 1000:.1f}s ({path})"
     elif number == errno.ECHILD:
-        why = f"{_end(detail)} ({operands[0]})"
+        why = f"{_end(detail)} ({path})"
     else:
-        why = f"exec {operands[0]}: {reason(number)}"
+        why = f"exec {path}: {reason(number)}"
     return Error(f"error running {kind} hook #{index}: {why}")
+
+
+def end_of_hook(number: int, status: int) -> str:
+    """How a hook went, by its record: an errno or 0, and its wait status."""
+    if number == errno.ETIMEDOUT:
+        return "timeout"
+    return reason(number) if number else _end(status)
 
 
 def _end(status: int) -> str:

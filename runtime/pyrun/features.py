@@ -25,7 +25,13 @@ if TYPE_CHECKING:
 
 OLDEST = "1.0.0"  # of the specification
 # Keys by which an annotation changes what pyrun does; one that ends in "." stands for all below it.
-ACTING_ANNOTATIONS = ("org.pyrun.rootfs.", "org.systemd.property.", "run.oci.systemd.subgroup")
+ACTING_ANNOTATIONS = (
+    "org.pyrun.rootfs.",
+    "org.systemd.property.",
+    "run.oci.hooks.stderr",
+    "run.oci.hooks.stdout",
+    "run.oci.systemd.subgroup",
+)
 
 # What a mount asks for by having them.
 MAPS = {name: [{"containerID": 0, "hostID": 0, "size": 1}] for name in ID_MAPS}

@@ -15,7 +15,7 @@ import os
 import select
 import time
 
-from pyrun import descendants
+from pyrun import descendants, log
 from pyrun.errors import Error, from_os, reason
 
 TYPE_CHECKING = False
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from typing import NoReturn
 
     from pyrun.types import Config
+
+    Files = tuple[int, int]
 else:
     import _signal
 
@@ -36,22 +38,20 @@ LONGEST_POLL = 60_000  # milliseconds
 CHDIR, EXECVE = 1, 2
 
 
-def run(
-    hooks: list[Config], kind: str, state: bytes, bundle: str, timeout: float | None = None
-) -> None:
+def run(hooks: list[Config], kind: str, state: bytes, bundle: str, files: Files = (-1, -1)) -> None:
     """Run the hooks of one kind in order, and stop at the first that fails.
 
     `kind` is the key in config.json ("createRuntime"), `state` the JSON of the container's state
-    that each hook reads from stdin, `bundle` the absolute path where it starts, `timeout` the
-    seconds for hooks that name none (None: no limit). Raises Error with the pointer of the hook
-    (runtime-spec, config.md, POSIX-platform hooks).
+    that each hook reads from stdin, `bundle` the absolute path where it starts, `files` the
+    descriptors for its stdout and stderr, -1 for the message of an error. Raises Error with the
+    pointer of the hook (runtime-spec, config.md, POSIX-platform hooks).
     """
     for index, hook in enumerate(hooks):
-        _run(hook, kind, index, state, bundle, timeout)
+        _run(hook, kind, index, state, bundle, files)
 
 
 def run_all(
-    hooks: list[Config], kind: str, state: bytes, bundle: str, timeout: float | None = None
+    hooks: list[Config], kind: str, state: bytes, bundle: str, files: Files = (-1, -1)
 ) -> list[Error]:
     """Run every hook of one kind, whatever the others did; the failures, to warn of.
 
@@ -60,17 +60,15 @@ def run_all(
     failures = []
     for index, hook in enumerate(hooks):
         try:
-            _run(hook, kind, index, state, bundle, timeout)
+            _run(hook, kind, index, state, bundle, files)
         except Error as failure:
             failures.append(failure)
     return failures
 
 
-def _run(
-    hook: Config, kind: str, index: int, state: bytes, bundle: str, default: float | None
-) -> None:
+def _run(hook: Config, kind: str, index: int, state: bytes, bundle: str, files: Files) -> None:
     pointer, name = f"/hooks/{kind}/{index}", f"error running {kind} hook #{index}"
-    seconds = hook.get("timeout", default)
+    seconds = hook.get("timeout")
     if seconds is not None and seconds <= 0:
         raise Error("must be greater than zero", f"{pointer}/timeout")
     if not hook["path"].startswith("/"):
@@ -84,7 +82,10 @@ def _run(
         while left:
             left = left[os.write(stdin, left) :]
         os.lseek(stdin, 0, os.SEEK_SET)
-        failure = _execute(hook, bundle, stdin, output, seconds)
+        start = time.monotonic()
+        failure = _execute(hook, bundle, stdin, output, files, seconds)
+        if log.debugging():
+            _tell(hook, kind, index, time.monotonic() - start, failure, output)
         if failure:
             raise Error(f"{name}: {failure}{output.quote()}", pointer)
     except OSError as error:
@@ -94,6 +95,16 @@ def _run(
             output.close()
         if stdin >= 0:
             os.close(stdin)
+
+
+def _tell(
+    hook: Config, kind: str, index: int, seconds: float, failure: str, output: Output
+) -> None:
+    from pyrun import hook_output
+
+    command = [hook["path"], *(hook.get("args") or [hook["path"]])]
+    how = failure or "exit status 0"
+    log.debug(hook_output.line(kind, index, command, seconds, how) + output.quote())
 
 
 class Output:
@@ -130,12 +141,15 @@ class Output:
         self.write_end = -1
 
 
-def _execute(hook: Config, bundle: str, stdin: int, output: Output, seconds: float | None) -> str:
+def _execute(
+    hook: Config, bundle: str, stdin: int, output: Output, files: Files, seconds: float | None
+) -> str:
     """Run one hook to its end, or to its timeout; what went wrong, "" for nothing."""
     deadline = None if seconds is None else time.monotonic() + seconds
     report, child_report = os.pipe()
     descent = descendants.Adoption() if deadline is not None else None
-    pid, pidfd, reaped = _fork(hook, bundle, (stdin, output.write_end, child_report)), -1, False
+    out, err = (output.write_end if fd < 0 else fd for fd in files)
+    pid, pidfd, reaped = _fork(hook, bundle, (stdin, out, err, child_report)), -1, False
     try:
         os.close(child_report)
         output.close_write_end()
@@ -171,7 +185,7 @@ def _kill(pid: int) -> None:
     os.waitpid(pid, 0)
 
 
-def _fork(hook: Config, bundle: str, fds: tuple[int, int, int]) -> int:
+def _fork(hook: Config, bundle: str, fds: tuple[int, int, int, int]) -> int:
     # No handler of ours may run in the child, which has none of what they act upon.
     mask = _signal.pthread_sigmask(_signal.SIG_SETMASK, _signal.valid_signals())
     try:
@@ -183,13 +197,13 @@ def _fork(hook: Config, bundle: str, fds: tuple[int, int, int]) -> int:
         _signal.pthread_sigmask(_signal.SIG_SETMASK, mask)
 
 
-def _child(hook: Config, bundle: str, fds: tuple[int, int, int]) -> NoReturn:
-    report, doing = fds[2], CHDIR
+def _child(hook: Config, bundle: str, fds: tuple[int, int, int, int]) -> NoReturn:
+    report, doing = fds[3], CHDIR
     try:
         os.setpgid(0, 0)
         # First out of the way of 0 to 3, whatever their numbers are.
-        stdin, output, report = [fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 10) for fd in fds]
-        for source, target in ((stdin, 0), (output, 1), (output, 2)):
+        stdin, out, err, report = [fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 10) for fd in fds]
+        for source, target in ((stdin, 0), (out, 1), (err, 2)):
             os.dup2(source, target)
         report = os.dup2(report, 3, inheritable=False)
         os.closerange(4, LAST_FD)

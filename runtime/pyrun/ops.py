@@ -441,14 +441,21 @@ def find_executable(candidates: list[str]) -> Op:
 
 
 def run_hook(
-    path: str, args: list[str], env: list[str], state: Slot, output: Slot, timeout: int
+    command: list[str],
+    env: list[str],
+    state: Slot,
+    output: Slot,
+    timeout: int,
+    stdout: Slot,
+    stderr: Slot,
 ) -> Op:
-    """Run a program to its end: state on stdin; timeout in ms, 0 is none.
+    """Run a program to its end: its path and its arguments, state on stdin; timeout in ms, 0 is
+    none. It has a process group of its own, killed whole on timeout.
 
-    If it fails, the last 1024 bytes of what it printed go to the file `output`. It has a process
-    group of its own, killed whole on timeout.
+    How it went goes to the file `output` (struct hook_record of plan.h), with the last 1024 bytes
+    of each stream that has no other file, but the same.
     """
-    return ("run_hook", (path, args, env, state, output, timeout), 0)
+    return ("run_hook", (command, env, state, output, timeout, stdout, stderr), 0)
 
 
 def seccomp(flags: int, program: bytes) -> Op:

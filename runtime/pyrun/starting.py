@@ -8,32 +8,37 @@ import os
 import select
 from _struct import Struct
 
-from pyrun import init, teardown
+from pyrun import init, log, teardown
 from pyrun.errors import Error, from_os
-from pyrun.state import EXEC_FIFO, HOOKS_LOG, RESULT_FIFO
+from pyrun.state import EXEC_FIFO, RESULT_FIFO
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from pyrun.notify import Proxy
     from pyrun.state import Container
-    from pyrun.types import Config, Step
+    from pyrun.types import Config, Operand, Step
 
 _REPORT = Struct("=Iiii")
-OUTPUT_SHOWN = 1024  # bytes of a failed hook's output that an error quotes
 
 
 def rest(steps: list[Step], config: Config) -> Config:
     """What `start` needs to explain a failure of the operations after the exec fifo: the index of
-    the first, and (pointer, name, operands without data) of each."""
+    the first, how many hooks come before it, and (pointer, name, operands without data) of each."""
     first = next(i for i, (_, op) in enumerate(steps) if op[0] == "wait_start")
     return {
         "first": first,
+        "hooks": sum(op[0] == "run_hook" for _, op in steps[:first]),
         "program": config["process"]["args"][0],
         "ops": [
-            [pointer, op[0], [x if isinstance(x, int | str) else None for x in op[1]]]
-            for pointer, op in steps[first:]
+            [pointer, op[0], [_told(op[0], x) for x in op[1]]] for pointer, op in steps[first:]
         ],
     }
+
+
+def _told(name: str, operand: Operand) -> Operand:
+    """Of an operand what an error may say: numbers, strings, and the command of a hook."""
+    told = isinstance(operand, int | str) or (name == "run_hook" and isinstance(operand, list))
+    return operand if told else None
 
 
 def start(container: Container) -> None:
@@ -67,6 +72,7 @@ def start(container: Container) -> None:
     # Not before: a fifo that is still there says that the byte was not taken.
     for name in (EXEC_FIFO, RESULT_FIFO):
         os.unlink(name, dir_fd=container.fd)
+    _tell_of_hooks(container)
     if report:
         raise _failed(container, report)
     poststart(container)
@@ -74,6 +80,18 @@ def start(container: Container) -> None:
         from pyrun import notify
 
         notify.wait_ready(container, proxy)
+
+
+def _tell_of_hooks(container: Container) -> None:
+    """With --debug: how those went that have run since the exec fifo was opened."""
+    rest = container.state["rest"]
+    calls = [
+        (pointer, operands[0]) for pointer, name, operands in rest["ops"] if name == "run_hook"
+    ]
+    if calls and log.debugging():
+        from pyrun import hook_output
+
+        hook_output.tell(container, [None] * rest["hooks"] + calls, rest["hooks"])
 
 
 def notify_proxy(container: Container) -> Proxy | None:
@@ -131,23 +149,12 @@ def _failed(container: Container, report: bytes) -> Error:
     report_of = (number, detail, report[_REPORT.size :])
     error = failure.sentence(pointer, where, (name, tuple(operands), 0), report_of)
     if name == "run_hook":
-        error.message += hook_output(container)
+        from pyrun import hook_output
+
+        hook_output.explain(container, error)
         # runtime.md, lifecycle: a startContainer hook that fails ends the container for good
         teardown.undo(container)
     return error
-
-
-def hook_output(container: Container) -> str:
-    """The end of what hooks in the container printed, for an error."""
-    try:
-        fd = os.open(HOOKS_LOG, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=container.fd)
-    except OSError:
-        return ""  # none, or no descriptor is left: the error is worth more than its addition
-    size = os.fstat(fd).st_size
-    data = os.pread(fd, OUTPUT_SHOWN, max(0, size - OUTPUT_SHOWN))
-    os.close(fd)
-    text = data.decode("utf-8", "replace").strip()
-    return f", output: {text}" if text else ""
 
 
 def poststart(container: Container) -> None:

@@ -17,6 +17,8 @@ LAYERS = 11  # here is the overlay that is to be the root
 LISTENER = 12  # the filter is loaded: fetch its listener, which a seccomp agent waits for
 MOUNT_MAP = 13  # here is a mount that is to be id-mapped
 MOUNT = 14  # here is a mount that gets its place next
+HOOK_STDOUT = 15  # the file that an annotation names for what hooks print
+HOOK_STDERR = 16
 
 NAMES = {
     ID_MAPS: "the id maps",
@@ -33,4 +35,6 @@ NAMES = {
     LISTENER: "the seccomp listener",
     MOUNT_MAP: "the id maps of a mount",
     MOUNT: "a mount that gets its place",
+    HOOK_STDOUT: "the file for hooks' stdout",
+    HOOK_STDERR: "the file for hooks' stderr",
 }

@@ -27,7 +27,7 @@ PLANS: dict[str, list[Op]] = {
     "slots": [ops.fsmount(1019, 0, 1021), ops.move_mount(1021, 1020), ops.wait_start(0)],
     "bytes": [ops.setgroups(b"\1\0\0\0\2\0\0\0"), ops.setgroups(b""), ops.seccomp(0, bytes(16))],
     "lists": [ops.find_executable([]), ops.execve(["sh", "-c", "sh"], ["A=1", "HOME="])],
-    "hook": [ops.run_hook("/h", ["h"], [], 1012, 1011, 1000)],
+    "hook": [ops.run_hook(["/h", "h"], [], 1012, 1011, 1000, 1011, 1003)],
 }
 
 

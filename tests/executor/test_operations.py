@@ -212,7 +212,7 @@ WORK: dict[str, list[Op]] = {
         ops.open_in_root(TREE, "/", O_PATH, 0, B),
         ops.make_in_root(TREE, "/out", FILE, 0, C),
         ops.open_in_root(TREE, "/out", os.O_RDWR, 0, C),
-        ops.run_hook("/bin/sh", ["sh", "-c", "echo x"], ["A=1"], C, C, 2000),
+        ops.run_hook(["/bin/sh", "sh", "-c", "echo x"], ["A=1"], C, C, 2000, C, B),
     ],
     "seccomp": [ops.seccomp(0, ALLOW)],
     "close_others": [ops.open_host("/", O_PATH, A), ops.close_others(3)],
@@ -370,7 +370,7 @@ def hook(script: str, timeout: int) -> list[Op]:
         ops.make_in_root(TREE, "/o", FILE, 0, B),
         ops.open_in_root(TREE, "/o", os.O_RDWR, 0, B),
     ]
-    run_it = ops.run_hook("/bin/sh", ["sh", "-c", script], [], B, B, timeout)
+    run_it = ops.run_hook(["/bin/sh", "sh", "-c", script], [], B, B, timeout, B, B)
     return [*streams, *tmpfs(), *files, run_it]
 
 

@@ -76,6 +76,11 @@ REFUSED: list[tuple[dict[str, object], str, str]] = [
     (without(configs.minimal(), "root"), "/root", "is required"),
     (with_("annotations", {"": "x"}), "/annotations", "has an empty key"),
     (with_("hooks/poststop", [{"path": "bin/x"}]), "/hooks/poststop/0/path", "must be absolute"),
+    (
+        with_("annotations", {"run.oci.hooks.stderr": "log"}),
+        "/annotations/run.oci.hooks.stderr",
+        "must be an absolute path",
+    ),
     (process(cwd="root"), "/process/cwd", 'must be absolute, not "root"'),
     (process(args=[]), "/process/args", "needs at least one entry"),
     (with_("process", {"cwd": "/"}), "/process/args", "needs at least one entry"),

@@ -113,7 +113,7 @@ SENTENCES: list[tuple[str, Op, int, int, str]] = [
     ),
     ("", ops.prctl(1, 0), errno.EPERM, 0, "prctl: operation not permitted"),
 ]
-HOOK = ops.run_hook("/h", ["/h"], [], 1, 2, 1500)
+HOOK = ops.run_hook(["/h", "/h"], [], 1, 2, 1500, 2, 2)
 HOOKS = [
     (errno.ECHILD, 3 << 8, "exit status 3 (/h)"),
     (errno.ECHILD, 9, "signal: killed (/h)"),

@@ -61,7 +61,7 @@ SAMPLE = [
     ops.tolerate(17, ops.symlinkat("box", 3, "size")),
     ops.setgroups(b"\1\0\0\0"),
     ops.execve(["a", "", "a"], []),
-    ops.run_hook("/h", ["h"], ["A=ü"], 1, 2, 3),
+    ops.run_hook(["/h", "h"], ["A=ü"], 1, 2, 3, 4, 5),
     ops.seccomp(0, bytes(range(64))),
     ops.capset(2**64 - 1, 0, 1),
 ]

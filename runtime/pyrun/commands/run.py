@@ -64,8 +64,12 @@ def _start(creation: Creation, child: Child) -> None:
         launch.serve(child, {}, 0, creation.prepared.steps, creation.config)
     except BaseException as error:
         if isinstance(error, Error):
-            error.message += starting.hook_output(creation.container)
+            from pyrun import hook_output
+
+            hook_output.explain(creation.container, error)
+        creation.tell_of_hooks()
         creation.undo()
         raise
     os.close(child.socket)
+    creation.tell_of_hooks()
     starting.poststart(creation.container)

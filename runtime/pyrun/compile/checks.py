@@ -10,6 +10,7 @@ process, which `exec` asks as well: checks_process.
 from __future__ import annotations
 
 from pyrun.compile import checks_linux, checks_mounts, checks_process
+from pyrun.compile import hooks as hook_rules
 from pyrun.errors import ConfigError
 from pyrun.schema_check import shown
 
@@ -88,6 +89,11 @@ def hook_paths(config: Config) -> Iterator[Problem]:
                 )
 
 
+def hook_files(config: Config) -> Iterator[Problem]:
+    """Where annotations have what hooks print go."""
+    yield from hook_rules.problems(config)
+
+
 HOOKS = (
     "prestart", "createRuntime", "createContainer", "startContainer", "poststart", "poststop",
 )  # fmt: skip
@@ -98,6 +104,7 @@ CHECKS = (
     annotation_keys,
     root_layers,
     hook_paths,
+    hook_files,
     *checks_process.CHECKS,
     *checks_mounts.CHECKS,
     *checks_linux.CHECKS,

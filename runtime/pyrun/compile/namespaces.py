@@ -7,7 +7,7 @@ from __future__ import annotations
 import errno
 
 from pyrun import ops, sync
-from pyrun.compile import sysctl_names
+from pyrun.compile import hooks, sysctl_names
 from pyrun.compile.donations import is_new, namespace, namespaces, slot_of
 from pyrun.compile.process import labelled
 from pyrun.compile.slots import HOOK_OUTPUT, OWN_PROC, PEER, ROOT, START_STATE
@@ -151,7 +151,8 @@ def forget_host(config: Config, facts: Facts) -> Steps:
 
 def forget_all(config: Config, facts: Facts) -> Steps:
     """The same of what only the set-up needed: the init may wait long for `start`."""
-    yield POINTER, ops.close_all_but(_numbers(facts, START_STATE, HOOK_OUTPUT))
+    kept = (START_STATE, HOOK_OUTPUT, *(slot for _, _, slot in hooks.files(config)))
+    yield POINTER, ops.close_all_but(_numbers(facts, *kept))
 
 
 def _numbers(facts: Facts, *slots: int) -> bytes:

@@ -23,7 +23,9 @@ OWN_PROC = 1008  # a private procfs in which the init finds itself
 COVERED = 1007  # what a tmpfs with tmpcopyup covers
 PARENT = 1006  # the directory of a destination that is not to be followed
 VIEW = 1005  # a mount namespace with the host's view of paths
-LOWEST = 1005  # of the names above
+HOOK_STDOUT = 1004  # files for what hooks print, where annotations name some
+HOOK_STDERR = 1003
+LOWEST = 1003  # of the names above
 
 
 def deferred(count: int) -> int:

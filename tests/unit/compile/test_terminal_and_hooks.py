@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import pytest
 
-from pyrun.compile import hooks, sysctl, terminal, uts
+from pyrun.compile import hooks, namespaces, sysctl, terminal, uts
 from unit.compile.rules import Config, listed, process, spaces, told
 
 TTY = {**spaces("mount"), **process(terminal=True)}
@@ -82,10 +82,10 @@ def test_create_container() -> None:
     config = hooked(createContainer=[HOOK, full])
     begin = [STATE.format("createContainer", "hook_state"), OUTPUT.format("createContainer")]
     run = [
-        'hooks.createContainer[0]: run_hook("/bin/hook", ["/bin/hook"], [], '
-        "hook_state, hook_output, no timeout)",
-        'hooks.createContainer[1]: run_hook("/h", ["h", "x"], ["A=1"], '
-        "hook_state, hook_output, 3000 ms)",
+        'hooks.createContainer[0]: run_hook(["/bin/hook", "/bin/hook"], [], '
+        "hook_state, hook_output, no timeout, hook_output, hook_output)",
+        'hooks.createContainer[1]: run_hook(["/h", "h", "x"], ["A=1"], '
+        "hook_state, hook_output, 3000 ms, hook_output, hook_output)",
     ]
     there = [
         'hooks.createContainer: open_host("/bundle", O_DIRECTORY|O_PATH) = bundle',
@@ -104,8 +104,8 @@ def test_start_container() -> None:
         STATE.format("startContainer", "start_state"),
         OUTPUT.format("startContainer"),
     ]
-    run = 'hooks.startContainer[{}]: run_hook("/bin/hook", ["/bin/hook"], [{}], {}'
-    end = "start_state, hook_output, no timeout)"
+    run = 'hooks.startContainer[{}]: run_hook(["/bin/hook", "/bin/hook"], [{}], {}'
+    end = "start_state, hook_output, no timeout, hook_output, hook_output)"
     assert told(hooks.start_container, config) == [
         run.format(0, '"P=1"', end),  # the process's, as with runc
         run.format(1, '"H=1"', end),
@@ -119,7 +119,23 @@ def test_start_container() -> None:
 def test_timeouts_fit_into_poll(seconds: int, milliseconds: int) -> None:
     """4294968 seconds were 704 ms once."""
     config = hooked(startContainer=[{**HOOK, "timeout": seconds}])
-    assert told(hooks.start_container, config)[0].endswith(f" {milliseconds} ms)")
+    assert f" {milliseconds} ms, " in told(hooks.start_container, config)[0]
+
+
+def test_files_for_what_they_print() -> None:
+    """Each stream by itself; received again before start, for all that was open is closed then."""
+    out, err = "run.oci.hooks.stdout", "run.oci.hooks.stderr"
+    config = {**hooked(createContainer=[HOOK], startContainer=[HOOK]), "annotations": {err: "/e"}}
+    receive = f'annotations["{err}"]: sync_receive(the file for hooks\' stderr) = hook_stderr'
+    lines = told(hooks.create_container, config)
+    assert receive in lines
+    assert lines[-1].endswith("hook_output, no timeout, hook_output, hook_stderr)")
+    assert told(hooks.prepare_start, config)[-1] == receive
+    kept = "close_all_but([start_state, hook_output, hook_stderr, fifo, result])"
+    assert told(namespaces.forget_all, config) == [f"linux.namespaces: {kept}"]
+    config["annotations"] = {out: "/o", err: ""}
+    lines = told(hooks.start_container, config)
+    assert lines[-1].endswith("no timeout, hook_stdout, hook_output)")
 
 
 @pytest.mark.parametrize(
