@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import _stat
 import errno
+import fcntl
 import os
 import sys
 
@@ -17,6 +18,8 @@ from pyrun.state import in_user_namespace
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from pyrun.types import Config, Facts, Options
+
+NS_GET_USERNS = 0xB701  # ioctl_ns(2)
 
 
 def gather(config: Config, opts: Options, bundle: str, fifo: bool) -> Facts:
@@ -48,6 +51,7 @@ def gather(config: Config, opts: Options, bundle: str, fifo: bool) -> Facts:
         "device_sources": devices.sources(config),
         # mknod(2) is for the first user namespace alone: everywhere else nodes are bound
         "binds_devices": nested or devices.in_user_namespace(config),
+        "mounts_cgroups": not nested or may_mount_cgroups(config),
         "has_kcore": os.path.exists("/proc/kcore"),
         "security_modules": caller.security_modules(config),
         "memory_nodes": caller.memory_nodes(config),
@@ -107,6 +111,26 @@ def own_namespaces(config: Config) -> list[str]:
         except OSError:
             continue  # whoever opens it says why that fails
     return found
+
+
+def may_mount_cgroups(config: Config) -> bool:
+    """Whether the container's cgroup namespace, if it is no new one, belongs to our user namespace
+    or to one below it: then, and only then, the v2 tree can be mounted as it shows it."""
+    path = "/proc/self/ns/cgroup"
+    for entry in (config.get("linux") or {}).get("namespaces") or []:
+        if entry["type"] == "cgroup":
+            path = entry.get("path") or path
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return False  # whoever opens it says why that fails
+    try:
+        os.close(fcntl.ioctl(fd, NS_GET_USERNS))
+    except OSError:
+        return False  # EPERM: outside of what we can see
+    finally:
+        os.close(fd)
+    return True
 
 
 def sources(config: Config, bundle: str) -> dict[str, str]:

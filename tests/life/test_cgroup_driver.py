@@ -173,6 +173,21 @@ def test_v1_sub_cgroups_and_their_processes_go_too(record: dict[str, Any]) -> No
     assert gone(record)
 
 
+def test_v1_what_the_container_has_frozen_goes_too(record: dict[str, Any]) -> None:
+    """Where its cgroup is writable, it can freeze a part of itself: SIGKILL waits for a thaw."""
+    driver.create(record, {})
+    process = sleeper()
+    driver.join(record, process.pid)
+    inner = Path(record["paths"]["freezer"], "one/two")
+    inner.mkdir(parents=True)
+    (inner / "cgroup.procs").write_text(str(process.pid))
+    (inner / "freezer.state").write_text("FROZEN")
+    driver.kill(record, signal.SIGKILL)
+    assert process.wait(10) == -signal.SIGKILL
+    driver.destroy(record)
+    assert gone(record)
+
+
 def test_v1_a_half_made_cgroup_goes_too(record: dict[str, Any]) -> None:
     half = procs.directories(record)[1:3]
     for path in half:

@@ -173,6 +173,31 @@ def test_of_the_host_in_a_user_namespace(
     assert mounts(table)["/sys/fs/cgroup"].options >= {"ro", "nosuid"}
 
 
+@pytest.mark.parametrize("own", [False, True], ids=["of the host", "of its own"])
+def test_by_root_of_a_user_namespace(
+    in_v2: Callable[[str], str], bundle: Bundle, cgroup: str, own: bool
+) -> None:
+    """As under a rootless engine: the cgroup namespace of the host can't be mounted there, one of
+    the container's can."""
+    bundle.namespaces("pid", "mount", "network", "ipc", "uts", *(["cgroup"] if own else []))
+    bundle.config["mounts"].append(mount("/sys/fs/cgroup", "cgroup", "ro", "nosuid"))
+    bundle.linux.pop("resources")
+    place = "/sys/fs/cgroup" + ("" if own else f"{cgroup}/box")
+    bundle.say(f"cat {place}/cgroup.procs", f"mkdir {place}/x", "mounts", "cat /proc/self/uid_map")
+    text = in_v2(
+        """unshare --user --mount sh -c 'until [ $(id -u) = 0 ]; do :; done; exec "$@"' sh \\
+            $PYRUN run box &
+        until echo 0 0 65536 >/proc/$!/uid_map; do :; done 2>/dev/null
+        echo 0 0 65536 >/proc/$!/gid_map
+        wait"""
+    )
+    members, made, table, ids = (part.strip() for part in text.split("\036")[:4])
+    assert (members, made) == ("1", "error: EROFS")
+    assert mounts(table)["/sys/fs/cgroup"].options >= {"ro", "nosuid"}
+    assert ids.split() == ["0", "0", "65536"]
+    assert text.endswith("GONE\n")
+
+
 def test_life(in_v2: Callable[[str], str], bundle: Bundle) -> None:
     """The process is in the cgroup from the outside too; a frozen container is paused, and goes."""
     bundle.say("sleep 60")

@@ -311,6 +311,17 @@ def test_present_values_on_v2(container: Container, bundle: Bundle) -> None:
 
 
 @on_v2
+@pyrun_only("the words")
+def test_the_flag_that_was_given_is_named_on_v2(container: Container, bundle: Bundle) -> None:
+    """Quota and period are one file."""
+    limit(bundle, cpu={"quota": 30000, "period": 60000})
+    container.started("sleep 100")
+    assert refused(container, "--cpu-period", "7").startswith("--cpu-period: write 30000 7 to ")
+    assert refused(container, "--cpu-quota", "7").startswith("--cpu-quota: write 7 60000 to ")
+    assert value(container, "cpu.max") == "30000 60000"
+
+
+@on_v2
 @pyrun_only("that nothing is set")
 def test_all_or_nothing_on_v2(container: Container, bundle: Bundle) -> None:
     limit(bundle, memory={"limit": 64 * M, "swap": 64 * M}, cpu={"quota": 30000, "shares": 512})

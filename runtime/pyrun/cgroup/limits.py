@@ -20,6 +20,7 @@ HINTS = {
     ("cpuset", errno.EINVAL): "the parent cgroup, or this host, does not have these numbers",
     ("cpuset", errno.ERANGE): "this kernel has no such number",
     ("cpuset", errno.EACCES): "the parent cgroup does not have these numbers",
+    ("cpuset", errno.EBUSY): "a cgroup below it has others of these numbers: shrink that one first",
     ("cpuset", errno.ENOSPC): "the cgroup would be left without a CPU or memory node",
     ("cpu", errno.EINVAL): "the parent cgroup allows less, or the value is out of range",
     ("blkio", errno.EOPNOTSUPP): "the device's scheduler is not bfq, which alone has weights",
@@ -27,6 +28,7 @@ HINTS = {
     ("io", errno.ENODEV): "there is no such block device",
     ("blkio", errno.ENODEV): "there is no such block device",
     ("net_prio", errno.ENODEV): "there is no such network interface in this network namespace",
+    ("rdma", errno.ENODEV): "there is no such RDMA device",
 }
 
 

@@ -101,7 +101,8 @@ def kill(record: dict[str, Any], number: int) -> None:
 
     On v2 the kernel does SIGKILL at once. Otherwise the cgroup is frozen meanwhile, so that a
     process that forks cannot run ahead of the list; it is left as it was found, but thawed after
-    SIGKILL, which a frozen v1 task would not act on.
+    SIGKILL, which a frozen v1 task would not act on: also in cgroups below, which the container may
+    have frozen itself.
     """
     if not record["paths"]:
         return
@@ -119,6 +120,18 @@ def kill(record: dict[str, Any], number: int) -> None:
     finally:
         if (number == SIGKILL or not stopped) and _has_freezer(record):
             thaw(record)
+        if number == SIGKILL and "freezer" in record["paths"]:
+            _thaw_below(record["paths"]["freezer"])
+
+
+def _thaw_below(path: str) -> None:
+    for child in cgroupfs.children(path):
+        try:
+            cgroupfs.write(f"{child}/freezer.state", "THAWED")
+        except OSError as error:
+            if error.errno not in cgroupfs.GONE:
+                raise from_os(error, f"thaw {child}") from None
+        _thaw_below(child)
 
 
 def signal(pid: int, number: int) -> None:

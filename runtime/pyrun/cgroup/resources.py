@@ -247,8 +247,12 @@ def _memory_v1(memory: dict[str, Any]) -> list[Write]:
     if memory.get("reservation"):
         value = memory["reservation"]
         found.append(entry(f"{base}/reservation", "memory", "memory.soft_limit_in_bytes", value))
-    if memory.get("disableOOMKiller"):
-        found.append(entry(f"{base}/disableOOMKiller", "memory", "memory.oom_control", 1))
+    if (
+        disabled := memory.get("disableOOMKiller")
+    ) is not None:  # false takes it back, in an update
+        value = int(disabled)
+        pointer = f"{base}/disableOOMKiller"
+        found.append(entry(pointer, "memory", "memory.oom_control", value, not disabled))
     value = _swappiness(memory)
     if value is not None:
         found.append(entry(f"{base}/swappiness", "memory", "memory.swappiness", value))

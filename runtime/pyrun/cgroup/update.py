@@ -31,7 +31,7 @@ def apply(record: dict[str, Any], wanted: dict[str, Any]) -> None:
         return
     directories = _directories(record)
     unified = record["layout"] == "v2"
-    found = resources.writes(complete(wanted, directories, unified), unified)
+    found = those_of(wanted, resources.writes(complete(wanted, directories, unified), unified))
     if unified:
         limits.check_usage(wanted.get("memory") or {}, record["paths"][""])
     before = rollback.present(found, directories)
@@ -93,6 +93,20 @@ def complete(wanted: dict[str, Any], directories: dict[str, str], unified: bool)
         unlimited = limit == "max" or int(limit) >= NO_LIMIT
         found["memory"] = {**memory, "limit": -1 if unlimited else int(limit)}
     return found
+
+
+def those_of(wanted: dict[str, Any], found: list[resources.Write]) -> list[resources.Write]:
+    """Of the writes of what complete() gave, those for fields of `wanted`, by whose names a failure
+    is told: the period alone is written with the quota, and the limit is not written for swap."""
+    cpu, memory = wanted.get("cpu") or {}, wanted.get("memory") or {}
+    kept: list[resources.Write] = []
+    for write in found:
+        pointer, controller, choices, optional = write
+        if pointer == f"{resources.BASE}/cpu/quota" and not cpu.get("quota"):
+            kept.append((f"{resources.BASE}/cpu/period", controller, choices, optional))
+        elif pointer != f"{resources.BASE}/memory/limit" or memory.get("limit"):
+            kept.append(write)
+    return kept
 
 
 def _read(file: str) -> str:

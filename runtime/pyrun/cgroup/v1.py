@@ -113,7 +113,7 @@ def _stop(record: dict[str, Any]) -> bool:
     try:
         if procs.frozen(record):
             return False
-        procs.freeze(record, procs.IMPATIENCE)
+        procs.freeze(record)
     except Error:
         return False
     return True

@@ -33,13 +33,13 @@ def mount_cgroup(
 
 
 def _unified(mount: Config, options: Config, pointer: str, config: Config, facts: Facts) -> Steps:
-    own = is_new(config, "cgroup")
-    if own or (facts["privileged"] and not namespace(config, "user")):
+    mountable = facts["privileged"] and facts["mounts_cgroups"] and not namespace(config, "user")
+    if is_new(config, "cgroup") or mountable:
         yield pointer, ops.fsopen("cgroup2", CONTEXT)
         yield pointer, ops.fsconfig(CONTEXT, "source", "cgroup")
         yield pointer, ops.fsmount(CONTEXT, options["set"], TREE)
     else:
-        # Somebody else's cgroup namespace can't be mounted from a user namespace: show the host's.
+        # A cgroup namespace is mounted by who may in its user namespace: show the caller's own.
         place = ROOT_MOUNT if facts["cgroup_layout"] == "v2" else f"{ROOT_MOUNT}/unified"
         yield pointer, ops.open_tree(HOST, place, AT_RECURSIVE, TREE)
         yield pointer, ops.mount_setattr(TREE, 0, options["set"], options["clear"], 0)
@@ -92,7 +92,7 @@ def owner(config: Config, facts: Facts) -> int | None:
     if facts["cgroup_layout"] != "v2" or not facts["privileged"] or not is_new(config, "cgroup"):
         return None
     for mount in config.get("mounts") or []:
-        kind = mount.get("type") in ("cgroup", "cgroup2")
+        kind = mount.get("type") in ("cgroup", "cgroup2") and mount.get("source") == "cgroup"
         if kind and destination(mount) == ROOT_MOUNT and "ro" not in (mount.get("options") or ()):
             break
     else:

@@ -94,7 +94,7 @@ def test_every_pair_of_rules() -> None:
 @pytest.mark.parametrize("first", [[], [ALLOW_ALL]], ids=["denied", "allowed"])
 def test_every_three_rules(first: list[Rule]) -> None:
     """With less to choose from, and with either default."""
-    rules = alphabet("ac", (-1, 1), (-1, 1), ("r", "rw", "rwm"))
+    rules = alphabet("ac", (-1, 1), (-1, 1), ("r", "rwm"))
     accepted, refused = compare(SMALL, ((*first, *three) for three in product(rules, rules, rules)))
     assert accepted + refused == len(rules) ** 3
     assert accepted > refused > 1000

@@ -18,7 +18,7 @@ EMPTY: list[dict[str, Any]] = [
     {"blockIO": {"weight": 0, "leafWeight": 0}, "network": {"classID": 0, "priorities": []}},
     {"cpu": {"shares": 0, "quota": 0, "period": 0, "cpus": "", "mems": "", "realtimePeriod": 0}},
     {"memory": {"limit": 0, "swap": 0, "reservation": 0, "kernel": 5, "kernelTCP": 5}},
-    {"memory": {"disableOOMKiller": False, "checkBeforeUpdate": True, "useHierarchy": True}},
+    {"memory": {"checkBeforeUpdate": True, "useHierarchy": True}},
     {"memory": {"swappiness": -1}},
     {"memory": {"swappiness": 2**64 - 1}},
     {"pids": {}, "somethingNew": {"x": 1}},
@@ -156,6 +156,7 @@ V1: list[tuple[dict[str, Any], list[tuple[str, str]]]] = [
         {"memory": {"disableOOMKiller": True, "swappiness": 0}},
         [("memory.oom_control", "1"), ("memory.swappiness", "0")],
     ),
+    ({"memory": {"disableOOMKiller": False}}, [("memory.oom_control", "0")]),
     ({"pids": {"limit": -1}}, [("pids.max", "max")]),
     ({"blockIO": {"weight": 300}}, [("blkio.weight", "300")]),
     (

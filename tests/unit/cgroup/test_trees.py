@@ -13,51 +13,7 @@ import pytest
 
 from pyrun.cgroup import cgroupfs, devicefilter, driver, permission, procs
 from pyrun.errors import Error
-
-V1_FILES = {
-    "memory": ["memory.limit_in_bytes", "memory.memsw.limit_in_bytes"],
-    "pids": ["pids.max"],
-    "devices": ["devices.allow", "devices.deny"],
-    "cpuset": ["cpuset.cpus", "cpuset.mems"],
-}
-V2_FILES = ["cgroup.subtree_control", "memory.max", "memory.swap.max", "pids.max", "cgroup.kill"]
-
-
-def fill(directory: Path, names: list[str], text: str = "") -> None:
-    directory.mkdir(parents=True, exist_ok=True)
-    for name in ["cgroup.procs", *names]:
-        (directory / name).write_text(text)
-
-
-@pytest.fixture
-def v1(tmp_path: Path) -> dict[str, Any]:
-    """The record of a v1 cgroup whose directories are there, empty."""
-    mounts = {}
-    for controller, names in V1_FILES.items():
-        fill(tmp_path / controller / "box", names)
-        mounts[controller] = [str(tmp_path / controller), "/"]
-    (tmp_path / "cpuset/cpuset.cpus").write_text("0-3\n")
-    (tmp_path / "cpuset/cpuset.mems").write_text("0\n")
-    facts = {"layout": "v1", "mounts": mounts, "own": {}}
-    return driver.plan({"linux": {"cgroupsPath": "/box"}}, "box", facts)
-
-
-@pytest.fixture
-def v2(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
-    """The record of a v2 cgroup /a/box that is there, empty, with no controllers enabled yet."""
-    for path in (tmp_path, tmp_path / "a", tmp_path / "a/box"):
-        fill(path, V2_FILES)
-        (path / "cgroup.controllers").write_text("")
-        (path / "cgroup.type").write_text("domain\n")
-    (tmp_path / "cgroup.controllers").write_text("memory pids\n")
-    (tmp_path / "a/box/cgroup.controllers").write_text("pids\n")
-    monkeypatch.setattr(devicefilter, "attach", lambda _path, _program: None)
-    facts = {"layout": "v2", "mounts": {"": [str(tmp_path), "/"]}, "own": {}}
-    return driver.plan({"linux": {"cgroupsPath": "/a/box"}}, "box", facts)
-
-
-def text(record: dict[str, Any], controller: str, name: str) -> str:
-    return (Path(record["paths"][controller]) / name).read_text()
+from unit.cgroup.trees import V1_FILES, text
 
 
 def test_v1_limits_devices_and_an_inherited_cpuset(v1: dict[str, Any]) -> None:
@@ -297,6 +253,29 @@ def test_kill_signals_a_standing_target_and_leaves_it_as_it_was(
     driver.kill(v1, number)
     assert seen == [(4000001, number, "FROZEN")]
     assert state.read_text() == left
+
+
+def test_v2_kills_by_one_write(v2: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    """cgroup.kill reaches whoever is forked meanwhile, and whoever is frozen."""
+    Path(v2["paths"][""], "cgroup.procs").write_text("4000001\n")
+    monkeypatch.setattr(os, "kill", lambda pid, _number: pytest.fail(f"signal to {pid}"))
+    driver.kill(v2, signal.SIGKILL)
+    assert text(v2, "", "cgroup.kill") == "1"
+    assert text(v2, "", "cgroup.freeze") == "0\n"
+
+
+def test_v2_other_signals_find_processes_that_stand_still(
+    v2: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Path(v2["paths"][""], "cgroup.procs").write_text("4000001\n")
+    Path(v2["paths"][""], "cgroup.events").write_text("populated 1\nfrozen 1\n")
+    seen: list[tuple[int, int, str]] = []
+    monkeypatch.setattr(
+        os, "kill", lambda pid, sent: seen.append((pid, sent, text(v2, "", "cgroup.freeze")[:1]))
+    )
+    driver.kill(v2, signal.SIGTERM)
+    assert seen == [(4000001, signal.SIGTERM, "1")]
+    assert text(v2, "", "cgroup.freeze") == "0\n"
 
 
 def test_join_writes_the_pid_into_every_hierarchy_once(v1: dict[str, Any]) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from pyrun.cgroup import cgroupfs, devices, driver, update
+from pyrun.cgroup import cgroupfs, devices, driver, resources, update
 from pyrun.errors import Error
 
 M = 1 << 20
@@ -49,6 +49,27 @@ def record(path: Path) -> dict[str, Any]:
 def test_completed_on_v2(v2: Path, wanted: dict[str, Any], completed: dict[str, Any]) -> None:
     found = update.complete(wanted, dict.fromkeys(("cpu", "memory"), str(v2)), unified=True)
     assert found == completed
+
+
+CPU, MEMORY = "/linux/resources/cpu", "/linux/resources/memory"
+
+
+@pytest.mark.parametrize(
+    ("wanted", "fields"),
+    [
+        ({"cpu": {"period": 5000}}, [f"{CPU}/period"]),
+        ({"cpu": {"quota": 5000}}, [f"{CPU}/quota"]),
+        ({"cpu": {"quota": 5000, "period": 7000}}, [f"{CPU}/quota"]),
+        ({"memory": {"swap": 80 * M}}, [f"{MEMORY}/swap"]),
+        ({"memory": {"limit": -1}}, [f"{MEMORY}/limit", f"{MEMORY}/limit"]),
+        ({"memory": {"limit": M, "swap": M}}, [f"{MEMORY}/swap", f"{MEMORY}/limit"]),
+    ],
+)
+def test_what_was_asked_for_is_written(v2: Path, wanted: dict[str, Any], fields: list[str]) -> None:
+    """And a failure names it, not what it was completed with."""
+    completed = update.complete(wanted, dict.fromkeys(("cpu", "memory"), str(v2)), unified=True)
+    found = update.those_of(wanted, resources.v2(completed))
+    assert [write[0] for write in found] == fields
 
 
 @pytest.mark.parametrize("shown", ["max", "9223372036854771712"])

@@ -33,6 +33,7 @@ FACTS: Config = {
     "links": {},
     "device_sources": [],
     "binds_devices": False,
+    "mounts_cgroups": True,
     "has_kcore": False,
     "security_modules": ["AppArmor", "SELinux"],
     "memory_nodes": "0-3\n",

@@ -46,6 +46,14 @@ def test_v2(kinds: tuple[str, ...], privileged: bool, expected: str, kind: str) 
     assert found == listed(expected)
 
 
+@pytest.mark.parametrize("kinds", [("mount",), ("mount", "cgroup@/c"), ("mount", "cgroup")])
+def test_v2_where_the_caller_is_root_of_a_user_namespace(kinds: tuple[str, ...]) -> None:
+    """Who may not mount the tree of somebody else's cgroup namespace."""
+    mount = {**CGROUP, "options": ["ro", "nosuid"]}
+    found = told(rules.mount_all, mounts(mount, kinds=kinds), mounts_cgroups=False)
+    assert found == listed(FRESH if "cgroup" in kinds else SHOWN)
+
+
 def test_propagation_and_normal_form() -> None:
     mount = {**CGROUP, "destination": "sys/fs//cgroup", "options": ["ro", "nosuid", "rslave"]}
     found = told(rules.mount_all, mounts(mount))
@@ -154,5 +162,6 @@ def test_owner(
     assert cgroup_mounts.owner(config, FACTS) == expected
     assert cgroup_mounts.owner(config, {**FACTS, "cgroup_layout": "hybrid"}) is None
     assert cgroup_mounts.owner(config, {**FACTS, "privileged": False}) is None
-    config["mounts"][0]["destination"] = "/elsewhere"
-    assert cgroup_mounts.owner(config, FACTS) is None
+    for field, value in (("destination", "/elsewhere"), ("source", "none"), ("type", "tmpfs")):
+        config["mounts"][0] = {**mount, field: value}
+        assert cgroup_mounts.owner(config, FACTS) is None

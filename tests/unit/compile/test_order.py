@@ -60,6 +60,7 @@ UNUSUAL = st.fixed_dictionaries(
         "no_new_keyring": st.booleans(),
         "fifo": st.booleans(),
         "binds_devices": st.booleans(),
+        "mounts_cgroups": st.booleans(),
         "has_kcore": st.booleans(),
         "preserve_fds": st.integers(0, 9),
         "capabilities": st.sampled_from([0, 0xFF, (1 << 41) - 1]),
