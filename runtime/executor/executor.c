@@ -207,6 +207,15 @@ static const struct plan_op *receive(uint32_t *count)
     return ops;
 }
 
+/* In ps we are what our first argument begins with: "pyrun:init ID", "pyrun:exec ID". */
+static void take_name(const char *title)
+{
+    char name[16] = "";
+    for (size_t i = 0; i < sizeof name - 1 && title[i] && title[i] != ' '; i++)
+        name[i] = title[i];
+    prctl(PR_SET_NAME, name);
+}
+
 /* Signals that the runtime, or its caller, ignored or blocked are not ignored by the container. */
 static void reset_signals(void)
 {
@@ -238,7 +247,7 @@ int main(int argc, char **argv)
     report_fd = runtime_fd;
     reset_signals();
     umask(0);
-    prctl(PR_SET_NAME, "pyrun:init");
+    take_name(argv[0]);
     /* If the runtime is dead by now, the first recvmsg sees the end of file. */
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     uint32_t count = 0;

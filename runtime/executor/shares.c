@@ -21,6 +21,12 @@ int op_reset_affinity(const uint64_t *arg)
     return (int)syscall(SYS_sched_setaffinity, 0, sizeof cpus, cpus);
 }
 
+int op_sched_setaffinity(const uint64_t *arg)
+{
+    const uint64_t *cpus = block(arg[0]);
+    return (int)syscall(SYS_sched_setaffinity, 0, cpus[0], cpus + 1);
+}
+
 int op_sched_setattr(const uint64_t *arg)
 {
     /* struct sched_attr of linux/sched/types.h, which glibc 2.41 has under the same name. The

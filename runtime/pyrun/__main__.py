@@ -10,7 +10,7 @@ from _signal import SIG_DFL, SIGCHLD, signal
 
 from pyrun import log
 from pyrun.cli import hot
-from pyrun.errors import GENERIC, Error, reason
+from pyrun.errors import EXEC_FAILURE, GENERIC, Error, reason
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ def main(argv: list[str]) -> int:
     except Error as error:
         _output_error()  # what was printed before it failed comes first
         log.error(str(error))
-        return error.code
+        return error.code if error.code != GENERIC else _failure(verb)
     except KeyboardInterrupt:
         log.error("interrupted")
         return INTERRUPTED
@@ -63,8 +63,8 @@ def finish(argv: list[str]) -> NoReturn:
 
 def _run(verb: str, opts: Options) -> int:
     log.open_log(opts)
-    if verb in ("create", "run"):
-        _slow("pyrun.cgroup.grace").begin()  # before the many modules of these two are loaded
+    if verb in ("create", "run", "exec"):
+        _slow("pyrun.cgroup.grace").begin()  # before the many modules of these are loaded
     return int(_slow(f"pyrun.commands.{verb}").run(opts))
 
 
@@ -102,7 +102,12 @@ def _unexpected(error: BaseException, verb: str) -> int:
         log.error(f"internal error: {name}: {error}{hint}")
     if log.debugging():
         _slow("pyrun.cli.trace").write(error)
-    return GENERIC
+    return _failure(verb)
+
+
+def _failure(verb: str) -> int:
+    """The exit code of a failure of our own: of exec, one that its process hardly has."""
+    return EXEC_FAILURE if verb == "exec" else GENERIC
 
 
 def _output_error() -> int:

@@ -12,6 +12,7 @@ import time
 
 from pyrun import config as configs
 from pyrun import (
+    exec_record,
     idmaps,
     init,
     interruption,
@@ -356,6 +357,7 @@ class Creation:
         record["hooks_begun"] = True
         if self.facts["fifo"]:
             record["rest"] = starting.rest(self.prepared.steps, self.config)
+        exec_record.leave(self.container, self.config, self.facts)
         if self.opts.get("pid_file"):
             teardown.write_pid_file(self.opts["pid_file"], child.pid)
         if self.opts.get("pidfd_socket"):

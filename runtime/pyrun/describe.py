@@ -233,7 +233,7 @@ def _word(name: str, operand: str, kind: str, value: Any, donated: Donations) ->
 def _block(name: str, value: bytes, donated: Donations) -> str:
     if name in ("seccomp", "seccomp_listen"):
         return f"{len(value) // INSTRUCTION} instructions"
-    if name == "set_mempolicy":
+    if name in ("set_mempolicy", "sched_setaffinity"):
         words = memoryview(value).cast("Q").tolist()
         return str([bit for bit in range(64 * len(words)) if words[bit // 64] >> bit % 64 & 1])
     numbers = memoryview(value).cast("I").tolist()

@@ -37,7 +37,8 @@ def tolerate(number: int, op: Op) -> Op:
 
 
 def setns(namespace: Slot, kind: int) -> Op:
-    """setns(2): `kind` is the CLONE_NEW* flag the descriptor must be of."""
+    """setns(2): `kind` is the CLONE_NEW* flag the descriptor must be of; of a pidfd, those of all
+    namespaces to join."""
     return ("setns", (namespace, kind), 0)
 
 
@@ -347,6 +348,11 @@ def setrlimit(resource: int, soft: int, hard: int) -> Op:
 def reset_affinity() -> Op:
     """sched_setaffinity(2) with every CPU: the kernel keeps those that the cpuset allows."""
     return ("reset_affinity", (), 0)
+
+
+def sched_setaffinity(cpus: bytes) -> Op:
+    """sched_setaffinity(2): `cpus` is the mask in words of the machine's order."""
+    return ("sched_setaffinity", (cpus,), 0)
 
 
 def sched_setattr(

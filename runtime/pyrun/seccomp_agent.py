@@ -12,15 +12,18 @@ if TYPE_CHECKING:
     from pyrun.types import Config
 
 
-def send(container: Container, config: Config, pid: int, listener: int) -> None:
+def send(
+    container: Container, config: Config, pid: int, listener: int, status: str = init.CREATING
+) -> None:
     """One connection, one container process state (config-linux.md), one descriptor: the notify
-    listener of the process `pid`, as the runtime sees it. Raises Error."""
+    listener of the process `pid`, as the runtime sees it. The container is in `status`. Raises
+    Error."""
     profile = config["linux"]["seccomp"]
     process_state = {
         "ociVersion": container.intent["ociVersion"],
         "fds": ["seccompFd"],
         "pid": pid,
-        "state": lifecycle_hooks.state(container, init.CREATING, pid),
+        "state": lifecycle_hooks.state(container, status, container.state["init_process_pid"]),
     }
     if profile.get("listenerMetadata"):
         process_state["metadata"] = profile["listenerMetadata"]

@@ -6,6 +6,7 @@
         intent.json         before the first effect: all that undoing takes (bundle, cgroup, hooks)
         fast                the same for verbs that need no Python (shortcut.py)
         state.json          pid and start time as soon as there is a process; phase
+        exec                what a process that joins is to have (exec_record.py)
         exec.fifo           `start` writes one byte here; it has a reader while the init waits
         result.fifo         the init reports here why it could not become the user's program
         exit.json           how the init ended, once somebody who waited knows (exit_status.py)
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 INTENT = "intent.json"
 STATE = "state.json"
 FAST = "fast"
+EXEC = "exec"
 EXEC_FIFO = "exec.fifo"
 RESULT_FIFO = "result.fifo"
 HOOKS_LOG = "hooks.log"
@@ -227,6 +229,17 @@ class Container:
     def _in_memory(fd: int) -> bool:
         # Only a tmpfs has no block device behind its st_dev; the usual /run is one.
         return os.major(os.fstat(fd).st_dev) == 0
+
+    def share_lock(self) -> bool:
+        """Hold the container's lock together with others who change nothing; False if somebody who
+        does has it."""
+        try:
+            fcntl.flock(self.fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        except OSError as error:
+            raise from_os(error, f"lock {self.path}") from None
+        return True
 
     def lock(self, wait: bool) -> bool:
         """Take the container's lock; without `wait`, say whether it was free."""

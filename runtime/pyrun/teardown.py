@@ -103,7 +103,7 @@ def write_pid_file(path: str, pid: int) -> None:
     temporary = os.path.join(
         os.path.dirname(path) or ".", f".{os.path.basename(path)}.{os.getpid()}"
     )
-    _forget(temporary)  # a killed create with our pid may have left one
+    forget(temporary)  # a killed create with our pid may have left one
     try:
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
         fd = os.open(temporary, flags, 0o644)
@@ -114,11 +114,12 @@ def write_pid_file(path: str, pid: int) -> None:
             os.close(fd)
         os.rename(temporary, path)
     except OSError as error:
-        _forget(temporary)
+        forget(temporary)
         raise from_os(error, f"write the pid file {path}") from None
 
 
-def _forget(path: str) -> None:
+def forget(path: str) -> None:
+    """Unlink a file that may be there."""
     try:
         os.unlink(path)
     except OSError as error:

@@ -189,7 +189,7 @@ WORK: dict[str, list[Op]] = {
         ops.fsmount(CONTEXT, 0, A),
         ops.write_own_proc(A, "comm", "x"),
     ],
-    "reset_affinity": [ops.reset_affinity()],
+    "sched_setaffinity": [ops.sched_setaffinity(struct.pack("=Q", 1)), ops.reset_affinity()],
     "sched_setattr": [ops.sched_setattr(3, 1, 5, 0, 0, 0, 0)],
     "ioprio_set": [ops.ioprio_set(3 << 13 | 7)],
     "personality": [ops.personality(8), ops.personality(0)],

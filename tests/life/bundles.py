@@ -63,6 +63,14 @@ def default_config(cgroups_path: str) -> Config:
     }
 
 
+def sentence(*verbs: str) -> list[str]:
+    """Verbs of the payload as its arguments."""
+    words: list[str] = []
+    for verb in verbs:
+        words += [*verb.split(" "), ";"]
+    return words[:-1]
+
+
 class Bundle:
     """A bundle's folder; `config` is written by save()."""
 
@@ -121,10 +129,7 @@ class Bundle:
 
     def say(self, *verbs: str) -> None:
         """What the payload is to do, as process.args: `say("hostname", "stat /dev")`."""
-        words: list[str] = []
-        for verb in verbs:
-            words += [*verb.split(" "), ";"]
-        self.process["args"] = ["/payload", *words[:-1]]
+        self.process["args"] = ["/payload", *sentence(*verbs)]
 
     def save(self) -> None:
         """Writes config.json."""

@@ -18,7 +18,7 @@ import shutil
 import signal
 import subprocess
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -26,6 +26,7 @@ import pytest
 import needs
 from life import leftovers
 from life.bundles import Bundle
+from life.exec_steps import end
 from life.live import Inside
 from life.runtimes import NAMES, Container, Runtime
 
@@ -210,6 +211,30 @@ def inside(container: Container) -> Iterator[Inside]:
     found.ask("print up")
     yield found
     found.end()
+
+
+@pytest.fixture
+def running(container: Container) -> Container:
+    """A container whose own program does nothing."""
+    return container.started("sleep 1000")
+
+
+@pytest.fixture
+def detached(running: Container) -> Iterator[Callable[..., int]]:
+    """exec --detach; the pid. Who takes orphans in, as an engine's shim or we, has to reap them:
+    until then the container's pid namespace can't end."""
+    begun: list[int] = []
+
+    def start(*verbs: str, flags: Sequence[str | Path] = ()) -> int:
+        pid_file = running.bundle.path / "exec.pid"
+        result = running.exec(*verbs, flags=["--detach", "--pid-file", pid_file, *flags])
+        assert (result.code, result.err) == (0, "")
+        begun.append(int(pid_file.read_text()))
+        return begun[-1]
+
+    yield start
+    for pid in begun:
+        end(pid)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
-from life.bundles import Bundle
+from life.bundles import Bundle, sentence
 
 NAMES = ("pyrun", "runc", "crun")
 TIMEOUT = 20.0  # seconds that any command line may take
@@ -182,6 +182,19 @@ class Container:
         result = self.start()
         assert result.code == 0, result
         return self
+
+    def exec(self, *verbs: str, flags: Sequence[str | Path] = (), **keywords: Any) -> Result:
+        """`exec` in the foreground, with these verbs of the payload (none: the flags say it)."""
+        words = ["/payload", *sentence(*verbs)] if verbs else []
+        return self.runtime("exec", *flags, self.id, *words, **keywords)
+
+    def exec_ask(self, *verbs: str, **keywords: Any) -> list[str]:
+        """exec(), which must work: the payload's answers, one a verb."""
+        result = self.exec(*verbs, **keywords)
+        assert result.code == 0, result
+        answers = result.answers()
+        assert len(answers) == len(verbs), result
+        return answers
 
     def start(self, **keywords: Any) -> Result:
         """`start`."""

@@ -54,7 +54,8 @@ pyrun.cgroup.plan pyrun.cgroup.resources
 """
 MAKING = """
 _blake2 _cffi_backend _signal binascii _socket _struct
-pyrun._build pyrun._schema pyrun.caller pyrun.config pyrun.creation pyrun.host pyrun.idmaps
+pyrun._build pyrun._schema pyrun.caller pyrun.config pyrun.creation pyrun.exec_record pyrun.host
+pyrun.idmaps
 pyrun.interruption pyrun.kernel
 pyrun.kernel._linux pyrun.kernel._linux.lib pyrun.launch pyrun.ops pyrun.plan pyrun.prepare
 pyrun.process_limits
@@ -69,6 +70,17 @@ pyrun.compile.mounts pyrun.compile.namespaces pyrun.compile.order pyrun.compile.
 pyrun.compile.process pyrun.compile.rlimits pyrun.compile.rootfs pyrun.compile.seccomp
 pyrun.compile.slots pyrun.compile.sysctl pyrun.compile.sysctl_names
 pyrun.compile.terminal pyrun.compile.unsupported pyrun.compile.uts
+"""
+JOINING = """
+_cffi_backend _signal binascii _socket _struct
+pyrun._build pyrun.caller pyrun.cgroup.entry pyrun.cgroup.grace pyrun.exec_process
+pyrun.exec_record pyrun.execution pyrun.idmaps pyrun.interruption pyrun.kernel
+pyrun.kernel._linux pyrun.kernel._linux.lib pyrun.launch pyrun.living pyrun.ops pyrun.plan
+pyrun.process_limits pyrun.sync pyrun.teardown pyrun.terminal_rules
+pyrun.compile pyrun.compile.capabilities pyrun.compile.donations
+pyrun.compile.exec_order pyrun.compile.hooks pyrun.compile.joining pyrun.compile.mount_options
+pyrun.compile.namespaces pyrun.compile.process pyrun.compile.rlimits pyrun.compile.seccomp
+pyrun.compile.slots pyrun.compile.sysctl pyrun.compile.sysctl_names pyrun.compile.terminal
 """
 # One or the other, by what the machine has.
 V1, V2 = "pyrun.cgroup.v1", "pyrun.cgroup.v2"
@@ -86,6 +98,7 @@ EXACTLY = {
     "delete": words(PROCESSES, CGROUP, "pyrun.teardown"),
     "create": words(PROCESSES, CGROUP, MAKING),
     "run": words(PROCESSES, CGROUP, MAKING),
+    "exec": words(PROCESSES, JOINING),
 }
 
 FORBIDDEN = words(
@@ -98,6 +111,9 @@ FORBIDDEN = words(
 
 def ours(names: set[str]) -> set[str]:
     return {name for name in names if name.partition(".")[0] == "pyrun"}
+
+
+VERBS = ["create", "start", "run", "exec", "state", "kill", "delete"]
 
 
 @pytest.fixture(scope="module")
@@ -132,6 +148,7 @@ def loaded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, set[s
         run("create", "--bundle", bundle, "box")
         run("state", "box")
         run("start", "box")
+        run("exec", "--detach", "box", "sh", "-c", ":")
         run("kill", "box", "KILL")
         run("delete", "--force", "box")
         run("run", "--bundle", bundle, "--detach", "--keep", "box")
@@ -142,7 +159,7 @@ def loaded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, set[s
     return found
 
 
-@pytest.mark.parametrize("verb", ["create", "start", "run", "state", "kill", "delete"])
+@pytest.mark.parametrize("verb", VERBS)
 def test_exactly_these(verb: str, loaded: dict[str, set[str]]) -> None:
     expected = EXACTLY[verb] | words(COMMON) | {f"pyrun.commands.{verb}"}
     found = loaded[verb] - (words(BY_LAYOUT) if verb in ("create", "run") else set())
@@ -152,6 +169,6 @@ def test_exactly_these(verb: str, loaded: dict[str, set[str]]) -> None:
     assert found - ours(found) <= expected
 
 
-@pytest.mark.parametrize("verb", ["create", "start", "run", "state", "kill", "delete"])
+@pytest.mark.parametrize("verb", VERBS)
 def test_nothing_heavy(verb: str, loaded: dict[str, set[str]]) -> None:
     assert loaded[verb] & FORBIDDEN == set()

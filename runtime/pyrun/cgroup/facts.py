@@ -45,7 +45,7 @@ def parse(mountinfo: str, own: str) -> dict[str, Any]:
         layout = "hybrid" if unified else "v1"
     else:
         layout = "none"
-    return {"layout": layout, "mounts": found, "own": _own(own)}
+    return {"layout": layout, "mounts": found, "own": in_each(own)}
 
 
 def _mounts(mountinfo: str) -> dict[str, list[str]]:
@@ -72,7 +72,8 @@ def _mounts(mountinfo: str) -> dict[str, list[str]]:
     return found
 
 
-def _own(text: str) -> dict[str, str]:
+def in_each(text: str) -> dict[str, str]:
+    """{controller: the cgroup of a process}, from its /proc/PID/cgroup."""
     own: dict[str, str] = {}
     for line in text.splitlines():
         _, _, rest = line.partition(":")

@@ -44,17 +44,25 @@ def open_into(record: dict[str, Any]) -> int:
 def join(record: dict[str, Any], pid: int) -> None:
     """Move a process (a pid; all its threads) into the cgroup, in every hierarchy."""
     for path in directories(record):
-        file = f"{path}/cgroup.procs"
-        for attempt in range(6):
-            try:
-                cgroupfs.write(file, str(pid))
-                break
-            except OSError as error:
-                # EINVAL: a task so new that the cpu controller cannot move it yet.
-                if error.errno != errno.EINVAL or attempt == 5:
-                    hint = "it is gone, or its threads hold the cgroup" if attempt else ""
-                    raise from_os(error, f"write {pid} to {file}", hint=hint) from None
-                time.sleep(0.03)
+        try:
+            move(path, pid)
+        except OSError as error:
+            lasting = error.errno == errno.EINVAL
+            hint = "it is gone, or its threads hold the cgroup" if lasting else ""
+            raise from_os(error, f"write {pid} to {path}/cgroup.procs", hint=hint) from None
+
+
+def move(path: str, pid: int) -> None:
+    """Move a process into one cgroup. Raises OSError."""
+    for attempt in range(6):
+        try:
+            cgroupfs.write(f"{path}/cgroup.procs", str(pid))
+            return
+        except OSError as error:
+            # EINVAL: a task so new that the cpu controller cannot move it yet.
+            if error.errno != errno.EINVAL or attempt == 5:
+                raise
+            time.sleep(0.03)
 
 
 def frozen(record: dict[str, Any]) -> bool:

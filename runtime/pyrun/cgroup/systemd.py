@@ -218,6 +218,18 @@ def _set(record: dict[str, Any], changed: list[tuple[str, Any]]) -> None:
         bus.close()
 
 
+def attach(record: dict[str, Any], path: str, pid: int) -> None:
+    """Have systemd move a process into the unit's cgroup, or a directory below it: it may where an
+    ordinary user may not. Raises Error."""
+    below = path[len(record["paths"][""]) :]
+    bus = _library().Bus(record["user"])
+    try:
+        words = ("s", record["unit"]), ("s", below), ("au", [pid])
+        bus.manage("AttachProcessesToUnit", *words)
+    finally:
+        bus.close()
+
+
 def stop(record: dict[str, Any]) -> None:
     """Have systemd forget the unit, whose processes are dead. What it does not do is no failure
     here: with its cgroup removed a scope ends by itself."""

@@ -4,19 +4,14 @@
 from __future__ import annotations
 
 from pyrun import ops
-from pyrun.compile.number_list import NODES, numbers
+from pyrun.compile.number_list import NODES, mask, numbers
 from pyrun.errors import Error
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Literal, TypeAlias
-
     from pyrun.types import Config, Facts, Problem, Steps
 
-    ByteOrder: TypeAlias = Literal["little", "big"]
-
 POINTER = "/linux/memoryPolicy"
-WORD = 64  # bits; the kernel reads whole words
 
 # linux/mempolicy.h
 MODES = {
@@ -79,12 +74,4 @@ def apply(config: Config, facts: Facts) -> Steps:
             f"it has {known.strip()}",
         )
     mode = MODES[policy["mode"]] | sum({FLAGS[name] for name in flags})
-    yield POINTER, ops.set_mempolicy(mode, _mask(nodes, facts["byteorder"]))
-
-
-def _mask(nodes: list[int], byteorder: ByteOrder) -> bytes:
-    """A bit each, in words of the machine's order; nothing for no nodes."""
-    words = [0] * (nodes[-1] // WORD + 1) if nodes else []
-    for node in nodes:
-        words[node // WORD] |= 1 << node % WORD
-    return b"".join(word.to_bytes(WORD // 8, byteorder) for word in words)
+    yield POINTER, ops.set_mempolicy(mode, mask(nodes, facts["byteorder"]))

@@ -3,6 +3,13 @@
 
 from __future__ import annotations
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Literal, TypeAlias
+
+    ByteOrder: TypeAlias = Literal["little", "big"]
+
+WORD = 64  # bits; the kernel reads whole words
 CPUS = 8192  # NR_CPUS of the largest kernel
 NODES = 1024  # MAX_NUMNODES
 
@@ -23,6 +30,14 @@ def numbers(text: str, limit: int) -> list[int]:
             raise ValueError(f"must not go down, as {part.strip()} does")
         found.update(range(low, high + 1))
     return sorted(found)
+
+
+def mask(found: list[int], byteorder: ByteOrder) -> bytes:
+    """A bit each of a sorted list, in words of the machine's order; nothing for no numbers."""
+    words = [0] * (found[-1] // WORD + 1) if found else []
+    for number in found:
+        words[number // WORD] |= 1 << number % WORD
+    return b"".join(word.to_bytes(WORD // 8, byteorder) for word in words)
 
 
 def _number(word: str, text: str, limit: int) -> int:

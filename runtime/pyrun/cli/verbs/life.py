@@ -6,6 +6,7 @@ from __future__ import annotations
 import click
 
 from pyrun.cli.program import OptionalArgument, Verb, switch
+from pyrun.cli.verbs.entering import EXEC
 from pyrun.cli.verbs.flags import container_id, making, new_id, regex
 from pyrun.cli.verbs.limits import limits
 
@@ -55,6 +56,7 @@ VERBS = [
             container_id(),
         ],
     ),
+    EXEC,
     Verb(
         "kill",
         "Send a signal to a container's init: TERM, unless another is named.",

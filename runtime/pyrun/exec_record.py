@@ -1,0 +1,60 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What `exec` has to know of a container: left by `create`, for the bundle may change or be gone by
+then. A process that joins gets the confinement of the container as it was made.
+
+The file is one line of JSON, and behind it the program of the seccomp filter. The JSON has
+`process`, `linux` (what of it is for every process), `facts` (what the compiler was told) and the
+length of the filter.
+"""
+
+from __future__ import annotations
+
+import os
+
+from pyrun import jsonscan
+from pyrun.errors import Error, from_os
+from pyrun.state import EXEC
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from pyrun.state import Container
+    from pyrun.types import Config, Facts
+
+LINUX = ("uidMappings", "gidMappings", "personality", "memoryPolicy")
+FACTS = ("no_new_keyring", "seccomp_flags")
+AGENT = ("listenerPath", "listenerMetadata")
+
+
+def leave(container: Container, config: Config, facts: Facts) -> None:
+    """Write it. Raises Error."""
+    linux = config.get("linux") or {}
+    kept = {name: linux[name] for name in LINUX if linux.get(name)}
+    profile = linux.get("seccomp") or {}
+    if any(profile.get(name) for name in AGENT):
+        kept["seccomp"] = {name: profile[name] for name in AGENT if profile.get(name)}
+    record = {
+        "process": config["process"],
+        "linux": kept,
+        "facts": {name: facts[name] for name in FACTS},
+        "filter": len(facts["seccomp"]),
+    }
+    container.replace(EXEC, jsonscan.dumps(record).encode() + b"\n" + facts["seccomp"])
+
+
+def read(container: Container) -> tuple[Config, bytes]:
+    """The JSON and the filter's program. Raises Error."""
+    path = f"{container.path}/{EXEC}"
+    try:
+        flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
+        fd = os.open(EXEC, flags, dir_fd=container.fd)
+        try:
+            data = os.read(fd, os.fstat(fd).st_size)  # replaced whole, so it does not grow
+        finally:
+            os.close(fd)
+    except OSError as error:
+        raise from_os(error, f"read {path}") from None
+    text, _, program = data.partition(b"\n")
+    value = jsonscan.loads(text, path)
+    if not isinstance(value, dict) or value.get("filter") != len(program):
+        raise Error(f"{path}: damaged")
+    return value, program
