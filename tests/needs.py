@@ -85,6 +85,23 @@ def _apparmor() -> str:
     return "" if on else "AppArmor is not enabled"
 
 
+@functools.cache
+def criu_folder() -> str:
+    """Where a criu is that works on this kernel, for PATH: scripts/criu may have to get one first,
+    as scripts/setup --test does. Raises CalledProcessError."""
+    script = Path(__file__).parent.parent / "scripts/criu"
+    done = subprocess.run([script], check=True, capture_output=True, text=True)
+    return done.stdout.strip()
+
+
+def _criu() -> str:
+    try:
+        criu_folder()
+    except subprocess.CalledProcessError as error:
+        return f"no criu that works: {error.stderr.strip()[-200:]}"
+    return ""
+
+
 ABILITIES: dict[str, Ability] = {
     "root": Ability(_root, excused=False),
     "userns": Ability(_userns, excused=True),
@@ -100,6 +117,7 @@ ABILITIES: dict[str, Ability] = {
     "cc": _program("cc", "gcc", "clang"),
     "clang": _program("clang"),
     "clang-tidy": _program("clang-tidy"),
+    "criu": Ability(_criu, excused=False),
     "crun": _program("crun"),
     "fish": _program("fish"),
     "ip": _program("ip"),
