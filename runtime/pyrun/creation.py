@@ -158,6 +158,7 @@ class Creation:
             "own_pids": any(e["type"] == "pid" and not e.get("path") for e in namespaces),
             "umask": self.opts.get("umask", 0o022),
             "notify": self.facts["notify"],
+            "stdio": self.facts["stdio"],
             **groups,
         }
         if self.facts["layers"]:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 OLDEST = "1.0.0"  # of the specification
 # Keys by which an annotation changes what pyrun does; one that ends in "." stands for all below it.
 ACTING_ANNOTATIONS = (
+    "org.criu.config",
     "org.pyrun.rootfs.",
     "org.systemd.property.",
     "run.oci.hooks.stderr",
@@ -114,9 +115,22 @@ def kernel_takes(flag: int) -> bool:
 
 def _annotations() -> dict[str, str]:
     """Of others' making: the version of a library, and what Docker asks of runtimes by runc's
-    name."""
-    found = {"org.opencontainers.runc.checkpoint.enabled": "false"}
+    name. The latter is about this host, where CRIU may be missing or too old for the kernel; why it
+    is false stands beside it."""
+    lacking = _checkpoint_lacks()
+    found = {"org.opencontainers.runc.checkpoint.enabled": "false" if lacking else "true"}
+    if lacking:
+        found["org.pyrun.checkpoint.lacks"] = lacking
     library = _library()
     if library:
         found["io.github.seccomp.libseccomp.version"] = library.version()
     return found
+
+
+def _checkpoint_lacks() -> str:
+    """Why there can be no checkpoints on this host, "" if there can."""
+    try:
+        service = import_module("pyrun.criu.service")
+    except ImportError as error:
+        return f"no Python module {error.name}"
+    return str(service.lacking())

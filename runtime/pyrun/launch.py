@@ -294,6 +294,14 @@ def setns(fd: int, kind: int) -> None:
         raise OSError(-result, os.strerror(-result))
 
 
+def join_session_keyring(name: str, uid: int, gid: int) -> None:
+    """A session keyring that those whom we start have as well; it belongs to this user and group.
+    keyctl(2); a kernel may lack keyrings. Raises OSError."""
+    result = lib.pyrun_join_session_keyring(name.encode(), uid, gid)
+    if result not in (0, -errno.ENOSYS):
+        raise OSError(-result, os.strerror(-result))
+
+
 def prlimit(pid: int, resource: int, soft: int, hard: int) -> None:
     """prlimit(2). Raises OSError."""
     result = lib.pyrun_prlimit(pid, resource, soft, hard)

@@ -14,6 +14,7 @@ from pyrun.linux import SIGNALS
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from pyrun.state import Container
+    from pyrun.types import Config
 
 PATIENCE = 10.0  # seconds that a killed init gets to end
 
@@ -21,10 +22,9 @@ PATIENCE = 10.0  # seconds that a killed init gets to end
 def kill(container: Container) -> None:
     """End every process of the container, and wait until its init is gone. Raises Error."""
     pidfd = init.open_init(container)
-    cgroup = container.intent.get("cgroup")
     if pidfd >= 0:
         init.signal(pidfd, SIGNALS["KILL"])
-    if cgroup and cgroup["paths"] and init.is_of_this_boot(container):
+    for cgroup in _cgroups(container):
         from pyrun.cgroup import procs
 
         # Without a pid namespace the others outlive the init.
@@ -38,6 +38,14 @@ def kill(container: Container) -> None:
     os.close(pidfd)
 
 
+def _cgroups(container: Container) -> list[Config]:
+    """Those that have to go: of a restore that was killed, that of CRIU comes first. After a reboot
+    a cgroup of that name is somebody else's."""
+    records = (container.intent.get(name) for name in ("restoring", "cgroup"))
+    found = [record for record in records if record and record["paths"]]
+    return found if found and init.is_of_this_boot(container) else []
+
+
 def _reap(pid: int) -> None:
     """If it is our own child, as in `run` and in a create that is undone."""
     try:
@@ -49,9 +57,7 @@ def _reap(pid: int) -> None:
 def finish(container: Container) -> None:
     """With no process left: cgroup, resctrl groups, poststop hooks, folder, in this order. Raises
     Error."""
-    cgroup = container.intent.get("cgroup")
-    # After a reboot a cgroup of that name is somebody else's.
-    if cgroup and cgroup["paths"] and init.is_of_this_boot(container):
+    for cgroup in _cgroups(container):
         from pyrun.cgroup import driver
 
         driver.destroy(cgroup)

@@ -26,6 +26,7 @@ import pytest
 import needs
 from life import leftovers
 from life.bundles import Bundle
+from life.checkpoints import Saved
 from life.exec_steps import end
 from life.live import Inside
 from life.runtimes import NAMES, Container, Runtime
@@ -235,6 +236,15 @@ def detached(running: Container) -> Iterator[Callable[..., int]]:
     yield start
     for pid in begun:
         end(pid)
+
+
+@pytest.fixture
+def saved(container: Container, monkeypatch: pytest.MonkeyPatch) -> Iterator[Saved]:
+    """A container that can be checkpointed: its runtime finds a criu that works."""
+    monkeypatch.setenv("PATH", f"{needs.criu_folder()}:{os.environ['PATH']}")
+    found = Saved(container)
+    yield found
+    found.close()
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -4,92 +4,19 @@ signals that a foreground `run` passes on."""
 
 from __future__ import annotations
 
-import array
-import contextlib
-import fcntl
 import os
-import pty
-import select
 import signal
-import socket
-import struct
 import subprocess
 import termios
-import time
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from life.bundles import Bundle
 from life.runtimes import Container, eventually
+from life.terminals import listening, receive, screen
 
 with_peers = pytest.mark.with_peers
 differs = pytest.mark.differs
-
-
-class Screen:
-    """A terminal with a runtime in its foreground: what it shows, and what is typed."""
-
-    def __init__(self, container: Container, rows: int, columns: int) -> None:
-        self.master, peer = pty.openpty()
-        self.resize(rows, columns)
-        self.mode = termios.tcgetattr(peer)
-        self.peer = peer
-        self.shown = b""
-        container.bundle.save()
-        self.process = container.runtime.popen(
-            "run",
-            "--bundle",
-            container.bundle.path,
-            container.id,
-            stdin=peer,
-            stdout=peer,
-            stderr=peer,
-            preexec_fn=self._control,
-        )
-
-    def _control(self) -> None:
-        os.setsid()
-        fcntl.ioctl(0, termios.TIOCSCTTY, 0)
-
-    def resize(self, rows: int, columns: int) -> None:
-        """As the window of a terminal emulator."""
-        fcntl.ioctl(self.master, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
-
-    def type(self, data: bytes) -> None:
-        """At the keyboard."""
-        os.write(self.master, data)
-
-    def wait_for(self, text: bytes, seconds: float = 10.0) -> None:
-        """Until it is shown."""
-        deadline = time.monotonic() + seconds
-        while text not in self.shown:
-            left = deadline - time.monotonic()
-            assert left > 0, f"{text!r} is not in {self.shown!r}"
-            if select.select([self.master], [], [], left)[0]:
-                self.shown += os.read(self.master, 4096)
-
-    def end(self) -> int:
-        """The runtime's exit code."""
-        return self.process.wait(10)
-
-    def close(self) -> None:
-        """Ends what goes on."""
-        self.process.kill()
-        self.process.wait()
-        os.close(self.peer)
-        os.close(self.master)
-
-
-@contextlib.contextmanager
-def screen(container: Container, rows: int = 30, columns: int = 100) -> Iterator[Screen]:
-    """A Screen with the container's `run` in it."""
-    found = Screen(container, rows, columns)
-    try:
-        yield found
-    finally:
-        found.close()
 
 
 @pytest.fixture
@@ -187,27 +114,6 @@ def test_terminal_in_a_user_namespace(container: Container, terminal: Bundle) ->
         assert shown.end() == 0
         shown.wait_for(b"136:0")
         assert b"yes" in shown.shown
-
-
-@contextlib.contextmanager
-def listening(path: Path) -> Iterator[socket.socket]:
-    """A console socket."""
-    with socket.socket(socket.AF_UNIX) as listener:
-        listener.bind(str(path))
-        listener.listen()
-        listener.settimeout(10)
-        yield listener
-
-
-def receive(listener: socket.socket) -> tuple[bytes, list[int]]:
-    """The message of a runtime, and the descriptors that came along."""
-    connection, _ = listener.accept()
-    with connection:
-        fds = array.array("i")
-        text, control, _, _ = connection.recvmsg(4096, socket.CMSG_SPACE(16))
-        for _, _, data in control:
-            fds.frombytes(data)
-        return text, list(fds)
 
 
 @with_peers

@@ -70,7 +70,13 @@ void show_link(const char *path);
     VERB("ioprio", ioprio)                                                                         \
     VERB("mempolicy", mempolicy)                                                                   \
     VERB("machine", machine)                                                                       \
-    VERB("obey", obey)
+    VERB("obey", obey)                                                                             \
+    VERB("count", count)                                                                           \
+    VERB("count-tcp", count_tcp)                                                                   \
+    VERB("count-piped", count_piped)                                                               \
+    VERB("count-file", count_file)                                                                 \
+    VERB("locked", locked)                                                                         \
+    VERB("await", await)
 
 #define VERB(name, function) void do_##function(void);
 VERBS(VERB)

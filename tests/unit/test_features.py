@@ -225,6 +225,14 @@ def test_annotations_that_act_are_named() -> None:
 def test_annotations() -> None:
     annotations = DOCUMENT["annotations"]
     assert re.fullmatch(r"\d+\.\d+\.\d+", annotations["io.github.seccomp.libseccomp.version"])
-    has_verb = (ROOT / "runtime/pyrun/commands/checkpoint.py").exists()
+    assert annotations["org.opencontainers.runc.checkpoint.enabled"] in ("true", "false")
+
+
+@pytest.mark.parametrize("lacking", ["", "there is no criu in PATH, which does the work"])
+def test_checkpoints(lacking: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As far as this host can have them, and if not, why."""
+    monkeypatch.setattr("pyrun.criu.service.lacking", lambda: lacking)
+    annotations = features.document()["annotations"]
     word = annotations["org.opencontainers.runc.checkpoint.enabled"]
-    assert word == ("true" if has_verb else "false")
+    assert word == ("false" if lacking else "true")
+    assert annotations.get("org.pyrun.checkpoint.lacks", "") == lacking

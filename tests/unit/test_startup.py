@@ -105,7 +105,7 @@ FORBIDDEN = words(
     "click jsonschema json re enum typing dataclasses pathlib subprocess socket argparse logging"
     " functools collections contextlib inspect tempfile shutil hashlib struct signal threading"
     " pyrun.describe pyrun.validate pyrun.failure pyrun.kernel._seccomp pyrun.kernel.libseccomp"
-    " pyrun.commands.plan pyrun.cli.verbs pyroute2 pyrun.net_devices"
+    " pyrun.commands.plan pyrun.cli.verbs google.protobuf pyrun.criu pyroute2 pyrun.net_devices"
 )
 
 

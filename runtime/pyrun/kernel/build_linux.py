@@ -26,6 +26,7 @@ int pyrun_unshare(int flags);
 int pyrun_setns(int fd, int kind);
 int pyrun_seccomp_takes(unsigned flags);
 int pyrun_prlimit(int pid, int resource, uint64_t soft, uint64_t hard);
+int pyrun_join_session_keyring(const char *name, unsigned uid, unsigned gid);
 """)
 
 with open(os.path.join(os.path.dirname(os.path.abspath(__file__)), "linux.c")) as source:

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/capability.h>
+#include <linux/keyctl.h>
 #include <linux/openat2.h>
 #include <linux/sched.h>
 #include <linux/seccomp.h>
@@ -22,6 +23,7 @@
 #include <unistd.h>
 
 #define CHILD_STACK (64 << 10)
+#define SEARCHED_KEYRING 0x3f1b0000L /* all to who has it; user: view, read, search, link */
 
 struct child {
     int executable;
@@ -249,4 +251,15 @@ static int pyrun_prlimit(int pid, int resource, uint64_t soft, uint64_t hard)
 {
     struct rlimit64 limit = {soft, hard};
     return prlimit64(pid, resource, &limit, NULL) < 0 ? -errno : 0;
+}
+
+/* A session keyring of our own, with the permissions that the executor's has, for this user and
+ * group (-1: ours): keyctl(2). */
+static int pyrun_join_session_keyring(const char *name, unsigned uid, unsigned gid)
+{
+    long key = syscall(SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, name);
+    if (key < 0 || syscall(SYS_keyctl, KEYCTL_SETPERM, key, SEARCHED_KEYRING) < 0 ||
+        syscall(SYS_keyctl, KEYCTL_CHOWN, key, uid, gid) < 0)
+        return -errno;
+    return 0;
 }

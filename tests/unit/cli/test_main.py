@@ -96,7 +96,6 @@ def test_the_traceback_is_in_the_log_with_debug_alone(
     ("line", "code", "text", "hint"),
     [
         ("nope", 3, "unknown verb 'nope'", "pyrun --help"),
-        ("checkpoint", 3, "unknown verb 'checkpoint'", "pyrun --help"),
         ("lst", 3, "unknown verb 'lst': did you mean list?", "pyrun --help"),
         ("help nope", 3, "unknown verb 'nope'", "pyrun --help"),
         ("--rot /r state c", 1, "unknown flag --rot: did you mean --root?", "pyrun --help"),

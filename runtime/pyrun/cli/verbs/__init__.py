@@ -10,10 +10,10 @@ not given is "", a number 0, a switch False.
 from __future__ import annotations
 
 from pyrun.cli.program import SETTINGS, Program
-from pyrun.cli.verbs import bundles, life, look
+from pyrun.cli.verbs import bundles, checkpoints, life, look
 from pyrun.cli.verbs.flags import GLOBALS
 
-VERBS = [*life.VERBS, *look.VERBS, *bundles.VERBS]
+VERBS = [*life.VERBS, *checkpoints.VERBS, *look.VERBS, *bundles.VERBS]
 
 PROGRAM = Program(
     "pyrun",
