@@ -54,7 +54,10 @@ def send(path: str, fd: int, text: str) -> None:
         data = text.encode()
         control = [(SOL_SOCKET, SCM_RIGHTS, fd.to_bytes(4, sys.byteorder))]
         sent = connection.sendmsg([data], control)
-        connection.sendall(data[sent:])
+        # Nothing more where nothing is left: even to send no bytes is an error once the receiver,
+        # who has what it wants, has closed its end.
+        if sent < len(data):
+            connection.sendall(data[sent:])
     except OSError as error:
         raise from_os(error, f"socket {path}") from None
     finally:
