@@ -70,6 +70,8 @@ DEFAULTS = (
     "async", "nomand", "silent", "loud", "nolazytime", "iversion", "noiversion",
     "rsync", "rdirsync", "rmand",
 )  # fmt: skip
+# the defaults that take back a flag that was named before them
+TAKEN_BACK = {"async": "sync", "nomand": "mand", "nolazytime": "lazytime"}
 # what takes more than an attribute: mount_maps.py and unusual_mounts.py
 RARE = (
     "idmap", "ridmap", "tmpcopyup", "copy-symlink", "src-nofollow", "dest-nofollow", "remount",
@@ -179,7 +181,8 @@ def parse(mount: Config, pointer: str) -> Config:
         elif key in RARE and (not equals or key in MAPPED):
             rare[key] = value
         elif option in ("bind", "rbind", "defaults", "", *DEFAULTS) or (bind and option in FLAGS):
-            pass  # a flag of the file system: a bind mount has the one that it finds
+            # a flag of the file system: a bind mount has the one that it finds
+            data = [entry for entry in data if entry[0] != TAKEN_BACK.get(option)]
         elif bind:
             # The kernel would pass over it. It may be a misspelt nosuid.
             what = f"the mount option {option!r} means nothing on a bind mount"

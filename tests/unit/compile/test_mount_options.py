@@ -101,6 +101,9 @@ DATA = [
     ("sync", [("sync", None)]),
     ("lazytime mand dirsync", [("lazytime", None), ("mand", None), ("dirsync", None)]),
     ("async nolazytime iversion noiversion silent loud nomand", []),
+    ("sync async dirsync", [("dirsync", None)]),  # the last word wins
+    ("lazytime mand size=1 nomand nolazytime", [("size", "1")]),
+    ("async sync", [("sync", None)]),
     ("rsync rdirsync rmand", []),
     ("ro size=1", [("size", "1")]),
     ("ro=1", [("ro", "1")]),  # not the flag
