@@ -5,10 +5,10 @@ PREFIX ?= /usr/local
 export PREFIX DESTDIR
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test vm-test fuzz bench build lint unit format install uninstall clean
+.PHONY: help demo test vm-test conformance fuzz bench build lint unit format install uninstall clean
 
 help: ## Say what there is to make
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 12
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 13
 
 demo: ## Run a container and show what it sees next to what the host sees
 	@scripts/demo
@@ -18,6 +18,9 @@ test: ## Set up what is missing and run every test
 
 vm-test: ## Run the core of the tests in a virtual machine: systemd, unified cgroups, AppArmor
 	@tests/vm/test
+
+conformance: ## Hold pyrun, runc and crun to the specification, side by side, on one page
+	@scripts/conformance
 
 fuzz: ## Fuzz the plan reader for 5 minutes
 	@scripts/fuzz

@@ -1,2 +1,3 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Checks of any OCI runtime by its command line, from outside and from inside its containers."""
+"""The conformance kit: the statements of the OCI runtime specification 1.3.0, and a check of each
+that can be observed, for any runtime with the usual command line."""

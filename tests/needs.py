@@ -115,6 +115,7 @@ ABILITIES: dict[str, Ability] = {
     "bash": _program("bash"),
     "busybox": _program("busybox"),
     "cc": _program("cc", "gcc", "clang"),
+    "chromium": _program("chromedriver"),
     "clang": _program("clang"),
     "clang-tidy": _program("clang-tidy"),
     "criu": Ability(_criu, excused=False),

@@ -21,6 +21,7 @@ void show_link(const char *path);
     VERB("readlink", readlink)                                                                     \
     VERB("ls", ls)                                                                                 \
     VERB("write", write)                                                                           \
+    VERB("open", open)                                                                             \
     VERB("read", read_device)                                                                      \
     VERB("mkdir", mkdir)                                                                           \
     VERB("remove", remove)                                                                         \

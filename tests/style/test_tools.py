@@ -46,7 +46,9 @@ def test_mypy_package() -> None:
 
 def test_mypy_scripts() -> None:
     folders = [
-        path for path in ("runtime/build", "scripts", "bench") if (tree.ROOT / path).exists()
+        path
+        for path in ("runtime/build", "scripts", "bench", "conformance")
+        if (tree.ROOT / path).exists()
     ]
     python("mypy", "--no-error-summary", "--exclude", "results", *folders)
 
