@@ -98,8 +98,8 @@ def test_zombie_that_we_may_not_look_at(
     reaper = threading.Thread(target=reap)
     reaper.start()
     assert exit_status.wait(container, pidfd) == 7 << 8
-    assert sleeper.returncode == 7
     reaper.join()
+    assert sleeper.returncode == 7
     os.close(pidfd)
 
 
