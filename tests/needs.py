@@ -11,6 +11,7 @@ missing package can be installed and a test can be run as root. Any other skip f
 
 from __future__ import annotations
 
+import ctypes
 import functools
 import os
 import shutil
@@ -75,6 +76,12 @@ def _systemd() -> str:
     return "" if Path("/run/systemd/system").is_dir() else "not booted with systemd"
 
 
+def _landlock() -> str:
+    """Linux 5.13 may have it; landlock(7) tells when it has."""
+    abi = ctypes.CDLL(None).syscall(444, None, ctypes.c_size_t(0), 1)
+    return "" if abi >= 1 else "no Landlock"
+
+
 def _kvm() -> str:
     return "" if os.access("/dev/kvm", os.R_OK | os.W_OK) else "no /dev/kvm"
 
@@ -112,6 +119,7 @@ ABILITIES: dict[str, Ability] = {
     "systemd": Ability(_systemd, excused=True),
     "kvm": Ability(_kvm, excused=True),
     "apparmor": Ability(_apparmor, excused=True),
+    "landlock": Ability(_landlock, excused=True),
     "bash": _program("bash"),
     "busybox": _program("busybox"),
     "cc": _program("cc", "gcc", "clang"),

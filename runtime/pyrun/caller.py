@@ -7,6 +7,7 @@ from __future__ import annotations
 import fcntl
 import os
 
+from pyrun.compile.capabilities import LANDLOCK
 from pyrun.errors import Error
 from pyrun.init import read_text
 
@@ -36,6 +37,16 @@ def effective_capabilities() -> int:
 def is_privileged(capabilities: int) -> bool:
     """CAP_SYS_ADMIN as root: whether namespaces can be made without a user namespace."""
     return bool(capabilities >> 21 & 1) and os.geteuid() == 0
+
+
+def landlock_abi(config: Config) -> int:
+    """That of this kernel, for a config with Landlock rules; 0 where it has none, or nobody asks:
+    landlock_create_ruleset(2)."""
+    if LANDLOCK not in (config.get("annotations") or ()):
+        return 0
+    from pyrun.kernel._linux import lib
+
+    return max(0, int(lib.pyrun_landlock_abi()))
 
 
 def inherited(extra: int) -> tuple[int, list[tuple[str, str]]]:

@@ -8,8 +8,8 @@ from __future__ import annotations
 import errno
 
 from pyrun import linux, ops, sync
+from pyrun.compile import landlock, process, scheduling, seccomp, slots
 from pyrun.compile import memory_policy as memory
-from pyrun.compile import process, scheduling, seccomp, slots
 from pyrun.compile.rlimits import UNLIMITED
 
 TYPE_CHECKING = False
@@ -111,6 +111,10 @@ def _names(table: dict[str, int]) -> Callable[[int], str]:
     return lambda value: names.get(value, str(value))
 
 
+def _rights(table: dict[str, tuple[int, int]]) -> Callable[[int], str]:
+    return _table({name: bit for name, (bit, _) in table.items()})
+
+
 def io_priority(value: int) -> str:
     """IOPRIO_CLASS_BE|4."""
     kind = _names(scheduling.CLASSES)(value >> scheduling.CLASS_SHIFT)
@@ -165,6 +169,11 @@ NUMBERS: dict[tuple[str, str], Callable[[int], str]] = {
         {**seccomp.FLAGS, "SECCOMP_FILTER_FLAG_NEW_LISTENER": seccomp.NEW_LISTENER}
     ),
     ("seccomp_listen", "point"): lambda point: sync.NAMES.get(point, str(point)),
+    ("landlock_ruleset", "fs"): _rights(landlock.FS),
+    ("landlock_ruleset", "net"): _rights(landlock.NET),
+    ("landlock_ruleset", "scoped"): _rights(landlock.SCOPED),
+    ("landlock_path", "access"): _rights(landlock.FS),
+    ("landlock_port", "access"): _rights(landlock.NET),
     ("run_hook", "timeout"): lambda value: f"{value} ms" if value else "no timeout",
 }
 

@@ -48,7 +48,8 @@ class Execution:
         self.opts = opts
         record, program = exec_record.read(container)
         asked = exec_process.wanted(opts, record["process"])
-        self.config: Config = {"process": asked, "linux": record["linux"]}
+        notes = container.intent["annotations"]
+        self.config: Config = {"process": asked, "linux": record["linux"], "annotations": notes}
         check_terminal(self.config, opts, detach=opts["detach"])
         # Until it is in its cgroup: `pause` shall not freeze it half-way there. Who has the lock
         # may well be waiting for us (a poststart hook that runs exec): then without.
@@ -79,6 +80,7 @@ class Execution:
             "umask": self.opts["umask"],
             "security_modules": caller.security_modules(self.config),
             "memory_nodes": caller.memory_nodes(self.config),
+            "landlock_abi": caller.landlock_abi(self.config),
         }
 
     def join(self) -> Child:

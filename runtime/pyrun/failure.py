@@ -93,6 +93,14 @@ HINTS = {
     ("write_own_proc", errno.EINVAL): "the security policy has no such label",
     ("set_label", errno.EINVAL): "the security policy has no such label",
     ("write_proc", errno.EXDEV): "something is mounted over it",
+    ("landlock_path", errno.ENOENT): "not in the container",
+    ("landlock_path", errno.EINVAL): "a file takes execute, write_file, read_file, truncate and"
+    " ioctl_dev alone: what else is allowed is for directories",
+    ("landlock_restrict", errno.EPERM): "it takes process.noNewPrivileges, or CAP_SYS_ADMIN",
+    (
+        "landlock_restrict",
+        errno.E2BIG,
+    ): "16 sets of rules, one in the other, are all that there are",
     ("execve", errno.ENOEXEC): "not a program for this machine: another architecture, or a script"
     " without #!",
     ("execve", errno.ENOENT): "its interpreter (ELF loader, or what #! names) is not in the"
@@ -135,11 +143,21 @@ def explain(steps: list[Step], config: Config, index: int, report: Report) -> Er
         return Error(f"the executor refused the plan: {reason(number)}", hint="reinstall pyrun")
     pointer, op = steps[index]
     error = sentence(pointer, label(pointer, config), op, report)
+    if op[0] == "execve":
+        confined(error, number, [name for _, (name, _, _) in steps])
     if op[0] in _OF_MOUNTS:
         from pyrun import failed_mount
 
         error.hint = failed_mount.why(steps, index, config, number, report[2]) or error.hint
     return error
+
+
+def confined(error: Error, number: int, names: list[str]) -> None:
+    """Of a program that could not be executed: Landlock may be why, if it is in the plan."""
+    if number == errno.EACCES and "landlock_restrict" in names:
+        error.hint = (
+            "the rules of org.pyrun.landlock may not allow to execute it, or its loader; else "
+        ) + error.hint
 
 
 _OF_MOUNTS = (
@@ -261,6 +279,8 @@ def _content(parts: list[str], config: Config, node: Any) -> str:
     if isinstance(node, dict):
         shown = node.get("path") or node.get("type")
         return f" ({shown})" if shown else ""
+    if parts[0] == "annotations":
+        return ""  # it may be a document
     return f" ({node})" if isinstance(node, str | int) and not isinstance(node, bool) else ""
 
 
@@ -270,6 +290,8 @@ def describe(op: Op) -> str:
     operands: Any = op[1]
     if name in ("open_host", "fsopen"):
         return f"{name} {operands[0]}"
+    if name == "landlock_path":
+        return f"{name} {operands[1]}"
     if name == "write_own_proc":
         return f"write /proc/thread-self/{operands[1]}"  # as runc says it; podman looks for it
     if name in ("make_in_root", "open_in_root", "open_tree", "fsconfig") and operands[1]:

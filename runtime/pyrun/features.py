@@ -27,6 +27,7 @@ OLDEST = "1.0.0"  # of the specification
 # Keys by which an annotation changes what pyrun does; one that ends in "." stands for all below it.
 ACTING_ANNOTATIONS = (
     "org.criu.config",
+    "org.pyrun.landlock",
     "org.pyrun.rootfs.",
     "org.systemd.property.",
     "run.oci.hooks.stderr",

@@ -55,6 +55,7 @@ def gather(config: Config, opts: Options, bundle: str, fifo: bool) -> Facts:
         "has_kcore": os.path.exists("/proc/kcore"),
         "security_modules": caller.security_modules(config),
         "memory_nodes": caller.memory_nodes(config),
+        "landlock_abi": caller.landlock_abi(config),
         "seccomp": b"",
         "seccomp_flags": 0,
         "cgroup_layout": "none",

@@ -476,6 +476,26 @@ def seccomp_listen(flags: int, program: bytes, point: int) -> Op:
     return ("seccomp_listen", (flags, program, point), 0)
 
 
+def landlock_ruleset(fs: int, net: int, scoped: int, out: Out) -> Op:
+    """landlock_create_ruleset(2): the accesses that it handles, and what it scopes."""
+    return ("landlock_ruleset", (fs, net, scoped, out), 0)
+
+
+def landlock_path(ruleset: Slot, path: str, access: int) -> Op:
+    """landlock_add_rule(2) of what is at this path below the root of the process, and beneath."""
+    return ("landlock_path", (ruleset, path, access), 0)
+
+
+def landlock_port(ruleset: Slot, port: int, access: int) -> Op:
+    """landlock_add_rule(2) of a TCP port."""
+    return ("landlock_port", (ruleset, port, access), 0)
+
+
+def landlock_restrict(ruleset: Slot) -> Op:
+    """landlock_restrict_self(2)."""
+    return ("landlock_restrict", (ruleset,), 0)
+
+
 def close_others(first: int) -> Op:
     """close_range(2) from this number up, but for where failures are reported."""
     return ("close_others", (first,), 0)

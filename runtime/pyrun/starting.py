@@ -148,6 +148,8 @@ def _failed(container: Container, report: bytes) -> Error:
     where = rest["program"] if name == "execve" else pointer.strip("/")
     report_of = (number, detail, report[_REPORT.size :])
     error = failure.sentence(pointer, where, (name, tuple(operands), 0), report_of)
+    if name == "execve":
+        failure.confined(error, number, [entry[1] for entry in rest["ops"]])
     if name == "run_hook":
         from pyrun import hook_output
 

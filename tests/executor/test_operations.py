@@ -230,6 +230,7 @@ def test_works(name: str) -> None:
 BESIDE = {  # tried in the tests below, or in those of the whole
     "sync", "sync_receive", "sync_send", "report_to", "wait_start", "execve", "setgroups",
     "write_proc", "detach_host", "cover_proc", "check_mount", "detach", "seccomp_listen",
+    "landlock_ruleset", "landlock_path", "landlock_port", "landlock_restrict",
 }  # fmt: skip
 
 
@@ -339,9 +340,8 @@ SAMPLES = {"int": 0, "str": "x", "str | None": None, "list[str]": ["x"], "bytes"
 FAILS_OTHERWISE = {
     "enter_cwd": errno.ENOENT,  # an empty slot means: open it now
     "reopen_null": None,  # no /dev/null below it is fine
-    "run_hook": errno.EBADF,
+    "landlock_path": errno.ENOENT,  # there is no file x
     "report_to": None,  # the next failure has nowhere to go
-    "mask": errno.EBADF,
     "check_device": errno.ENODEV,
     "fsconfig_fd": errno.EINVAL,
     "reconfigure": errno.EINVAL,  # as fsconfig

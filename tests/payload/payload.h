@@ -77,7 +77,12 @@ void show_link(const char *path);
     VERB("count-piped", count_piped)                                                               \
     VERB("count-file", count_file)                                                                 \
     VERB("locked", locked)                                                                         \
-    VERB("await", await)
+    VERB("await", await)                                                                           \
+    VERB("tcp", tcp)                                                                               \
+    VERB("abstract", abstract)                                                                     \
+    VERB("kill", kill)                                                                             \
+    VERB("execute", execute)                                                                       \
+    VERB("rename", rename)
 
 #define VERB(name, function) void do_##function(void);
 VERBS(VERB)

@@ -45,7 +45,7 @@ LAYERS: dict[str, set[str]] = {
     "jsonscan": {"errors", "schema_check"},
     "plan": {"_build", "errors", "linux", "ops"},
     # Pure: a rule sees the config and the facts it is handed, and nothing of the world.
-    "compile": {"compile", "errors", "linux", "ops", "schema_check", "sync"},
+    "compile": {"compile", "errors", "jsonscan", "linux", "ops", "schema_check", "sync"},
     "kernel": {"errors", "kernel", "linux"},
 }
 # Layers above may import these packages never, whatever else they import.

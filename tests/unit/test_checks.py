@@ -77,6 +77,11 @@ REFUSED: list[tuple[dict[str, object], str, str]] = [
     (with_("annotations", {"": "x"}), "/annotations", "has an empty key"),
     (with_("hooks/poststop", [{"path": "bin/x"}]), "/hooks/poststop/0/path", "must be absolute"),
     (
+        with_("annotations", {"org.pyrun.landlock": '{"scoped": ["signals"]}'}),
+        "/annotations/org.pyrun.landlock",
+        "/scoped/0 must be one of abstract_unix_socket, signal, not",
+    ),
+    (
         with_("annotations", {"run.oci.hooks.stderr": "log"}),
         "/annotations/run.oci.hooks.stderr",
         "must be an absolute path",

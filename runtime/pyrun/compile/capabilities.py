@@ -11,6 +11,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from pyrun.types import Config, Facts, Problem, Steps
 
+LANDLOCK = "org.pyrun.landlock"  # annotation: see landlock.py
 POINTER = "/process/capabilities"
 _BITS = {name: 1 << number for number, name in enumerate(CAPABILITIES)}
 _EVERY = (1 << len(CAPABILITIES)) - 1
@@ -62,7 +63,7 @@ def limit(config: Config, facts: Facts) -> Steps:
 def apply(config: Config, facts: Facts) -> Steps:
     """After the change of user, which kept the permitted set (PR_SET_KEEPCAPS).
 
-    Loading a filter without no_new_privs takes CAP_SYS_ADMIN: it is kept till then.
+    Confining ourselves without no_new_privs takes CAP_SYS_ADMIN: it is kept till then.
     """
     extra = CAP_SYS_ADMIN if loads_with_privilege(config, facts) else 0
     sets = granted(config, facts)
@@ -72,7 +73,7 @@ def apply(config: Config, facts: Facts) -> Steps:
 
 
 def settle(config: Config, facts: Facts) -> Steps:
-    """Give up what the filter needed."""
+    """Give up what that needed."""
     if loads_with_privilege(config, facts):
         sets = granted(config, facts)
         op = ops.capset(sets["effective"], sets["permitted"], sets["inheritable"])
@@ -80,5 +81,7 @@ def settle(config: Config, facts: Facts) -> Steps:
 
 
 def loads_with_privilege(config: Config, facts: Facts) -> bool:
-    """Whether a seccomp filter is loaded by a process that may still gain privileges."""
-    return bool(facts["seccomp"]) and not config["process"].get("noNewPrivileges")
+    """Whether a seccomp filter, or Landlock rules, are for a process that may still gain
+    privileges."""
+    confined = facts["seccomp"] or LANDLOCK in (config.get("annotations") or ())
+    return bool(confined) and not config["process"].get("noNewPrivileges")

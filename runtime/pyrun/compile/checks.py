@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from pyrun.compile import checks_linux, checks_mounts, checks_process
 from pyrun.compile import hooks as hook_rules
+from pyrun.compile.capabilities import LANDLOCK
 from pyrun.errors import ConfigError
 from pyrun.schema_check import shown
 
@@ -94,6 +95,15 @@ def hook_files(config: Config) -> Iterator[Problem]:
     yield from hook_rules.problems(config)
 
 
+def landlock_rules(config: Config) -> Iterator[Problem]:
+    """The annotation with Landlock rules."""
+    if LANDLOCK in config.get("annotations", ()):
+        # Only for that.
+        from pyrun.compile import landlock
+
+        yield from landlock.problems(config)
+
+
 HOOKS = (
     "prestart", "createRuntime", "createContainer", "startContainer", "poststart", "poststop",
 )  # fmt: skip
@@ -105,6 +115,7 @@ CHECKS = (
     root_layers,
     hook_paths,
     hook_files,
+    landlock_rules,
     *checks_process.CHECKS,
     *checks_mounts.CHECKS,
     *checks_linux.CHECKS,

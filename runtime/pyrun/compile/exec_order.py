@@ -24,6 +24,7 @@ EXEC = (
     joining.set_umask,
     process.open_cwd,  # as root
     process.find_home,
+    process.prepare_landlock,  # as root
     rlimits.limit,  # after the last descriptor; as root, for raising takes CAP_SYS_RESOURCE
     process.apply_labels,  # in the process itself, which is found by its pid
     joining.affinity,
@@ -37,6 +38,7 @@ EXEC = (
     process.find,  # as the user: may it be executed?
     joining.forget_all,
     process.ready,  # the runtime sets limits, tells the pid, and lets go
+    process.landlock,
     process.close,  # CVE-2024-21626
     process.execute,
 )

@@ -10,7 +10,7 @@ from __future__ import annotations
 from pyrun import ops
 from pyrun.compile import process
 from pyrun.compile.donations import namespace, namespaces, slot_of
-from pyrun.compile.slots import OWN_PROC, PEER, ROOT
+from pyrun.compile.slots import OWN_PROC, PEER, ROOT, RULESET
 from pyrun.linux import CLONE_NEWNS, NAMESPACES, O_DIRECTORY, O_PATH, PR_SET_DUMPABLE
 
 TYPE_CHECKING = False
@@ -77,7 +77,8 @@ def forget_outside(config: Config, facts: Facts) -> Steps:
 
 def forget_all(config: Config, facts: Facts) -> Steps:
     """What only the set-up needed: the runtime may keep us waiting."""
-    yield "", ops.close_all_but(b"")
+    kept = (RULESET,) if process.landlocked(config) else ()
+    yield "", ops.close_all_but(_numbers(facts, kept))
 
 
 def _numbers(facts: Facts, slots: tuple[int, ...]) -> bytes:

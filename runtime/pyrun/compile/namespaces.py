@@ -9,8 +9,8 @@ import errno
 from pyrun import ops, sync
 from pyrun.compile import hooks, sysctl_names
 from pyrun.compile.donations import is_new, namespace, namespaces, slot_of
-from pyrun.compile.process import labelled
-from pyrun.compile.slots import HOOK_OUTPUT, OWN_PROC, PEER, ROOT, START_STATE
+from pyrun.compile.process import labelled, landlocked
+from pyrun.compile.slots import HOOK_OUTPUT, OWN_PROC, PEER, ROOT, RULESET, START_STATE
 from pyrun.errors import Error
 from pyrun.linux import CLONE_NEWCGROUP, CLONE_NEWTIME, CLONE_NEWUSER, NAMESPACES, PR_SET_DUMPABLE
 
@@ -151,7 +151,8 @@ def forget_host(config: Config, facts: Facts) -> Steps:
 
 def forget_all(config: Config, facts: Facts) -> Steps:
     """The same of what only the set-up needed: the init may wait long for `start`."""
-    kept = (START_STATE, HOOK_OUTPUT, *(slot for _, _, slot in hooks.files(config)))
+    kept = [START_STATE, HOOK_OUTPUT, *(slot for _, _, slot in hooks.files(config))]
+    kept += [RULESET] if landlocked(config) else []
     yield POINTER, ops.close_all_but(_numbers(facts, *kept))
 
 

@@ -64,6 +64,7 @@ INIT = (
     process.set_umask,
     process.open_cwd,  # as root
     process.find_home,
+    process.prepare_landlock,  # as root; after the root is what the rules' paths start at
     hooks.prepare_start,
     rlimits.limit,  # after the last descriptor; as root, for raising takes CAP_SYS_RESOURCE
     process.apply_labels,  # in the init itself, which is found by its pid
@@ -80,6 +81,7 @@ INIT = (
     process.ready,  # `create` ends
     process.await_start,
     hooks.start_container,
+    process.landlock,
     process.close,  # CVE-2024-21626
     process.execute,
 )

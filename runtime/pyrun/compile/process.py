@@ -7,6 +7,7 @@ import errno
 
 from pyrun import ops, sync
 from pyrun.compile import capabilities
+from pyrun.compile.capabilities import LANDLOCK
 from pyrun.compile.donations import slot_of
 from pyrun.compile.seccomp import NEW_LISTENER
 from pyrun.compile.seccomp import ROOT as SECCOMP
@@ -118,6 +119,31 @@ def no_new_privileges(config: Config, facts: Facts) -> Steps:
         yield "/process/noNewPrivileges", ops.prctl(PR_SET_NO_NEW_PRIVS, 1)
 
 
+def landlocked(config: Config) -> bool:
+    """Whether Landlock rules are to confine the process."""
+    return LANDLOCK in (config.get("annotations") or ())
+
+
+def prepare_landlock(config: Config, facts: Facts) -> Steps:
+    """Its rules, of paths that only root may be able to open."""
+    if landlocked(config):
+        from pyrun.compile import landlock  # rare
+
+        yield from landlock.prepare(config, facts)
+
+
+def landlock(config: Config, facts: Facts) -> Steps:
+    """After hooks, which the rules are not for; before what the filter may forbid."""
+    if landlocked(config) and not has_listener(facts):
+        yield from _restrict(config, facts)
+
+
+def _restrict(config: Config, facts: Facts) -> Steps:
+    from pyrun.compile import landlock  # rare
+
+    yield from landlock.restrict(config, facts)
+
+
 def environment(config: Config, facts: Facts) -> list[str]:
     """process.env, the last of a name wins; HOME= is a place for find_home."""
     values = {}
@@ -160,6 +186,8 @@ def ready(config: Config, facts: Facts) -> Steps:
     """From here the container does without whoever created it."""
     yield "", ops.prctl(PR_SET_PDEATHSIG, 0)
     if has_listener(facts):
+        if landlocked(config):
+            yield from _restrict(config, facts)
         # Now, while there is a runtime that can hand the listener to the agent.
         # docs/decisions/0007 tells what a profile has to allow for that.
         program = facts["seccomp"]

@@ -25,7 +25,8 @@ PARENT = 1006  # the directory of a destination that is not to be followed
 VIEW = 1005  # a mount namespace with the host's view of paths
 HOOK_STDOUT = 1004  # files for what hooks print, where annotations name some
 HOOK_STDERR = 1003
-LOWEST = 1003  # of the names above
+RULESET = 1002  # of Landlock
+LOWEST = 1002  # of the names above
 
 
 def deferred(count: int) -> int:

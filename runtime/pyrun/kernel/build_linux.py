@@ -19,6 +19,7 @@ int pyrun_open_tree(int directory, const char *path, unsigned flags);
 int pyrun_mount_setattr(int fd, unsigned flags, uint64_t set, uint64_t clear,
                         uint64_t propagation, uint64_t userns);
 int pyrun_pidfd_getfd(int pidfd, int number);
+int pyrun_landlock_abi(void);
 int pyrun_mount_number(int fd, uint64_t *number);
 int pyrun_pidfd_exit(int pidfd, int *status);
 int pyrun_prctl(int option, uint64_t value);

@@ -241,6 +241,12 @@ static int pyrun_setns(int fd, int kind)
     return setns(fd, kind) < 0 ? -errno : 0;
 }
 
+static int pyrun_landlock_abi(void)
+{
+    long abi = syscall(SYS_landlock_create_ruleset, NULL, 0, 1 /* ..._CREATE_RULESET_VERSION */);
+    return abi < 0 ? -errno : (int)abi;
+}
+
 /* The flags are looked at first, and then the filter, which is not there: EFAULT. */
 static int pyrun_seccomp_takes(unsigned flags)
 {

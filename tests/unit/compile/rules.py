@@ -37,6 +37,7 @@ FACTS: Config = {
     "has_kcore": False,
     "security_modules": ["AppArmor", "SELinux"],
     "memory_nodes": "0-3\n",
+    "landlock_abi": 7,
     "seccomp": b"",
     "seccomp_flags": 0,
     "cgroup_layout": "v2",

@@ -95,6 +95,9 @@ EVERY_RULE = joined(
 )
 
 
+EVERY_RULE["annotations"] = {"org.pyrun.landlock": '{"scoped": ["signal"]}'}
+
+
 def test_every_rule_has_its_say() -> None:
     known = facts(seccomp=bytes(8), donations=joining.donations(EVERY_RULE, facts()))
     silent = [rule for rule in exec_order.EXEC if not list(rule(EVERY_RULE, known))]

@@ -135,6 +135,7 @@ EVERY_RULE = whole(
         ioPriority={"class": "IOPRIO_CLASS_IDLE", "priority": 0},
     ),
     {"root": {"path": "rootfs", "readonly": True}},
+    {"annotations": {"org.pyrun.landlock": '{"scoped": ["signal"]}'}},
 )
 
 
