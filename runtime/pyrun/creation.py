@@ -361,10 +361,12 @@ class Creation:
         exec_record.leave(self.container, self.config, self.facts)
         if self.opts.get("pid_file"):
             teardown.write_pid_file(self.opts["pid_file"], child.pid)
-        if self.opts.get("pidfd_socket"):
-            from pyrun import console
+        notes = self.config.get("annotations") or {}
+        for path in (self.opts.get("pidfd_socket"), notes.get("run.oci.pidfd_receiver")):
+            if path:
+                from pyrun import console
 
-            console.send(self.opts["pidfd_socket"], child.pidfd, "pidfd")
+                console.send(path, child.pidfd, "pidfd")
         # From here on it is created, whoever interrupts us: the exit code says the same.
         interruption.ignore()
         self.container.write_state()

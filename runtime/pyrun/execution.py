@@ -48,7 +48,7 @@ class Execution:
         self.opts = opts
         record, program = exec_record.read(container)
         asked = exec_process.wanted(opts, record["process"])
-        notes = container.intent["annotations"]
+        notes = container.intent["annotations"]  # which `create` has checked
         self.config: Config = {"process": asked, "linux": record["linux"], "annotations": notes}
         check_terminal(self.config, opts, detach=opts["detach"])
         # Until it is in its cgroup: `pause` shall not freeze it half-way there. Who has the lock

@@ -11,8 +11,9 @@ from importlib import import_module
 from importlib.util import find_spec
 from typing import Any
 
+from pyrun import __version__
 from pyrun.cgroup.plan import MANAGERS
-from pyrun.compile import mount_options, seccomp, unsupported
+from pyrun.compile import acting_annotations, mount_options, seccomp, unsupported
 from pyrun.compile.checks import HOOKS
 from pyrun.compile.id_maps import NAMES as ID_MAPS
 from pyrun.compile.memory_policy import FLAGS, MODES
@@ -24,17 +25,6 @@ if TYPE_CHECKING:
     from pyrun.types import Config
 
 OLDEST = "1.0.0"  # of the specification
-# Keys by which an annotation changes what pyrun does; one that ends in "." stands for all below it.
-ACTING_ANNOTATIONS = (
-    "org.criu.config",
-    "org.pyrun.landlock",
-    "org.pyrun.rootfs.",
-    "org.systemd.property.",
-    "run.oci.hooks.stderr",
-    "run.oci.hooks.stdout",
-    "run.oci.systemd.subgroup",
-)
-
 # What a mount asks for by having them.
 MAPS = {name: [{"containerID": 0, "hostID": 0, "size": 1}] for name in ID_MAPS}
 
@@ -59,7 +49,9 @@ def document() -> Config:
             "netDevices": _enabled({"linux": {"netDevices": {"eth0": {}}}}),
         },
         "annotations": _annotations(),
-        "potentiallyUnsafeConfigAnnotations": list(ACTING_ANNOTATIONS),
+        "potentiallyUnsafeConfigAnnotations": sorted(
+            [*acting_annotations.FREE, *acting_annotations.GUARDED, *acting_annotations.REFUSED]
+        ),
     }
 
 
@@ -119,7 +111,10 @@ def _annotations() -> dict[str, str]:
     name. The latter is about this host, where CRIU may be missing or too old for the kernel; why it
     is false stands beside it."""
     lacking = _checkpoint_lacks()
-    found = {"org.opencontainers.runc.checkpoint.enabled": "false" if lacking else "true"}
+    found = {
+        "org.pyrun.version": __version__,
+        "org.opencontainers.runc.checkpoint.enabled": "false" if lacking else "true",
+    }
     if lacking:
         found["org.pyrun.checkpoint.lacks"] = lacking
     library = _library()

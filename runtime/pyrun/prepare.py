@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     from pyrun.types import Config, Facts, Options, Step
 
 
+# How the annotations begin that compile/acting_annotations.py lists: without any, it is not needed.
+ACTING_ANNOTATIONS = ("org.criu.", "org.pyrun.", "org.systemd.property.", "run.oci.")
+
+
 class Prepared:
     """What is known before anything is made."""
 
@@ -53,6 +57,7 @@ def gather(opts: Options, fifo: bool) -> tuple[Config, Facts]:
     state.check_id(opts["id"])
     bundle = os.path.abspath(opts.get("bundle") or ".")
     config = configs.load(bundle, configs.chosen(opts))
+    honour_annotations(config)
     check(config)
     if not config.get("process"):
         raise Error("process is missing: there would be nothing to start", "/process")
@@ -83,7 +88,11 @@ def complete(opts: Options, config: Config, facts: Facts, cache: str) -> Prepare
     """The second half. All that it may write is the seccomp program into the folder `cache`, if
     that is not "". Raises as prepare()."""
     profile = profiles.profile((config.get("linux") or {}).get("seccomp"), facts["machine"])
-    if profile:
+    if config.get("annotations"):
+        from pyrun import seccomp_annotations
+
+        seccomp_annotations.apply(config, profile, facts)
+    if profile and not facts["seccomp"]:
         facts["seccomp"] = seccomp.program(profile, cache)
         facts["seccomp_flags"] = profiles.flags(profile)
     cgroup = plan_cgroup(config, opts, facts)
@@ -95,6 +104,24 @@ def check(config: Config) -> None:
     found = checks.problems(config) + unsupported.problems(config)
     if found:
         raise ConfigError(found)
+
+
+def honour_annotations(config: Config) -> None:
+    """Check those that pyrun acts upon, and put those that stand for a field there. Raises."""
+    notes = config.get("annotations")
+    if notes and any(key.startswith(ACTING_ANNOTATIONS) for key in notes):
+        from pyrun import allowed_annotations
+
+        allowed_annotations.check(config)
+    profile = (config.get("linux") or {}).get("seccomp")
+    if profile and not profile.get("listenerPath"):
+        receiver = os.environ.get("RUN_OCI_SECCOMP_RECEIVER", "")
+        if receiver or notes:
+            from pyrun.compile import acting_annotations
+
+            receiver = acting_annotations.listener(config, receiver)
+        if receiver:
+            profile["listenerPath"] = receiver
 
 
 def is_rootless(opts: Options, facts: Facts) -> bool:

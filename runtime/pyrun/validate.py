@@ -12,9 +12,10 @@ import os
 
 from jsonschema import Draft7Validator
 
-from pyrun import _schema, jsonscan, schema_check
+from pyrun import _schema, allowed_annotations, jsonscan, schema_check
 from pyrun.cgroup import resources
 from pyrun.compile import (
+    acting_annotations,
     checks,
     layers,
     mount_maps,
@@ -96,6 +97,7 @@ def notices(config: object, bundle: str) -> list[Problem]:
         *_guarded(lambda known: resources.left_out(known["linux"]["resources"]), config),
         *_guarded(lambda known: _rootfs(known, bundle), config),
         *_guarded(lambda known: _layers(known, bundle), config),
+        *_guarded(_annotations, config),
     ]
 
 
@@ -109,6 +111,13 @@ def _guarded(rule: Callable[[Config], Iterable[Problem]], config: Config) -> lis
     except (AttributeError, KeyError, TypeError, ValueError):
         pass
     return found
+
+
+def _annotations(config: Config) -> Iterator[Problem]:
+    where = allowed_annotations.FILE
+    for key, value in config["annotations"].items():
+        if acting_annotations.needs_leave(key, value):
+            yield f"/annotations{step(key)}", f"is an error unless root allows it in {where}"
 
 
 def _problem(error: ValidationError) -> Problem:

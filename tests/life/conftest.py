@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import json
 import os
 import shutil
 import signal
@@ -146,6 +147,24 @@ def runtime(
     root = Path(tempfile.mkdtemp(prefix="state-", dir=place))
     yield Runtime(runtime_name, root)
     shutil.rmtree(root, ignore_errors=True)
+
+
+@pytest.fixture
+def allow(subreaper: None, tmp_path: Path) -> Iterator[Callable[..., None]]:
+    """Writes root's list of annotations, in an /etc that nobody but us sees."""
+    upper, work = tmp_path / "etc-upper", tmp_path / "etc-work"
+    upper.mkdir()
+    work.mkdir()
+    options = f"lowerdir=/etc,upperdir={upper},workdir={work}"
+    subprocess.run(["mount", "-t", "overlay", "-o", options, "overlay", "/etc"], check=True)
+
+    def write(*names: str) -> None:
+        path = Path("/etc/pyrun/annotations.json")
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(json.dumps({"allow": names}))
+
+    yield write
+    subprocess.run(["umount", "/etc"], check=True)
 
 
 @pytest.fixture

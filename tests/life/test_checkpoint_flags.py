@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -237,8 +238,9 @@ def test_one_dash(saved: Saved) -> None:
     saved.restored("-no-subreaper").lines(1)
 
 
-def test_options_of_criu(saved: Saved, bundle: Bundle) -> None:
+def test_options_of_criu(saved: Saved, bundle: Bundle, allow: Callable[..., None]) -> None:
     """By the annotation; a file of the image, or of anybody else, is not read."""
+    allow("org.criu.config")
     path = saved.container.bundle.path / "criu.conf"
     path.write_text("tcp-established\n")
     os.chmod(path, 0o644)

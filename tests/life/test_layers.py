@@ -40,6 +40,12 @@ def annotate(bundle: Bundle, **values: str) -> None:
     bundle.config["annotations"] = notes
 
 
+@pytest.fixture
+def overlays_allowed(allow: Callable[..., None]) -> None:
+    """Root allows annotations to name layers."""
+    allow("org.pyrun.rootfs.overlay")
+
+
 def layer(bundle: Bundle, name: str, **files: str) -> Path:
     """A directory of the bundle with these files."""
     path = bundle.path / name
@@ -107,6 +113,7 @@ def test_two_containers_share_a_rootfs(
 
 
 @USERS
+@pytest.mark.usefixtures("overlays_allowed")
 def test_order_of_layers(container: Container, bundle: Bundle, mapped: bool) -> None:
     """The topmost first, root.path last; a whiteout in one hides what is below, not above."""
     bundle.file("/f", "root")
@@ -133,6 +140,7 @@ def test_order_of_layers(container: Container, bundle: Bundle, mapped: bool) -> 
     assert after == before
 
 
+@pytest.mark.usefixtures("overlays_allowed")
 def test_eighty_layers(container: Container, bundle: Bundle) -> None:
     for number in range(80):
         layer(bundle, f"layer-{number}", **{f"f{number}": "", "all": str(number)})
@@ -303,6 +311,7 @@ def test_flags_that_make_no_sense(container: Container, words: list[str], messag
         ("/nowhere", "layer /nowhere: no such file or directory"),
     ],
 )
+@pytest.mark.usefixtures("overlays_allowed")
 def test_annotations_that_make_no_sense(
     container: Container, bundle: Bundle, overlay: str, message: str
 ) -> None:

@@ -182,9 +182,9 @@ def test_properties_by_annotation(container: Container, bundle: Bundle) -> None:
 @pytest.mark.parametrize(
     ("name", "text", "message"),
     [
-        ("ExecStartPre", "['/bin/touch', '/pwned']", "ExecStartPre"),
+        ("ExecStartPre", "['/bin/touch', '/pwned']", "root has to allow it"),
         ("TimeoutStopSec", "soon", "'soon' is no string"),
-        ("PIDs", "[1]", "PIDs is the runtime's to set"),
+        ("PIDs", "[1]", "root has to allow it"),
     ],
 )
 def test_a_wrong_property(

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pyrun import json_lines, validate
+from pyrun import allowed_annotations, json_lines, validate
 from pyrun.commands import validate as command
 from pyrun.compile import unsupported
 from pyrun.errors import Error
@@ -161,6 +161,7 @@ def test_layers_that_are_not_there(tmp_path: Path) -> None:
     assert validate.notices(config, str(tmp_path)) == [
         (pointer, f"{tmp_path}/a:b does not exist"),
         (pointer, f"{tmp_path}/file is not a directory"),
+        (pointer, f"is an error unless root allows it in {allowed_annotations.FILE}"),
     ]
 
 

@@ -12,6 +12,7 @@ from pyrun.compile.donations import is_new, namespace
 from pyrun.compile.id_maps import host_id
 from pyrun.compile.mount_options import destination, propagate
 from pyrun.compile.slots import CONTEXT, HOST, ROOT, TARGET, TREE
+from pyrun.errors import Error
 from pyrun.linux import AT_RECURSIVE, MOUNT_ATTR_RDONLY, S_IFDIR
 
 TYPE_CHECKING = False
@@ -26,10 +27,26 @@ def mount_cgroup(
     mount: Config, options: Config, pointer: str, config: Config, facts: Facts
 ) -> Steps:
     """One mount on v2, or by the type cgroup2; else a tmpfs with a directory for each hierarchy."""
-    if facts["cgroup_layout"] == "v2" or mount["type"] == "cgroup2":
+    forced = (config.get("annotations") or {}).get("run.oci.systemd.force_cgroup_v1")
+    if forced and forced.rstrip("/") == destination(mount).rstrip("/"):
+        known = {**facts, "cgroup_hierarchies": _systemd_alone(facts)}
+        yield from _hierarchies(mount, options, pointer, config, known)
+    elif facts["cgroup_layout"] == "v2" or mount["type"] == "cgroup2":
         yield from _unified(mount, options, pointer, config, facts)
     else:
         yield from _hierarchies(mount, options, pointer, config, facts)
+
+
+def _systemd_alone(facts: Facts) -> list[tuple[str, list[str], str]]:
+    """The hierarchy in which a systemd without cgroup v2 keeps its services. Raises Error."""
+    found = [entry for entry in facts["cgroup_hierarchies"] if "name=systemd" in entry[1]]
+    if not found:
+        raise Error(
+            "the container has no cgroup in a hierarchy name=systemd of cgroup v1",
+            "/annotations/run.oci.systemd.force_cgroup_v1",
+            "boot the host with cgroup v1, pure or hybrid",
+        )
+    return found
 
 
 def _unified(mount: Config, options: Config, pointer: str, config: Config, facts: Facts) -> Steps:

@@ -5,6 +5,7 @@ one of them. A label that no security module enforces is refused (CVE-2019-16884
 from __future__ import annotations
 
 from pyrun import ops
+from pyrun.compile import acting_annotations
 from pyrun.compile.donations import namespace, slot_of
 from pyrun.compile.slots import CONTEXT, OWN_PROC
 from pyrun.errors import Error
@@ -57,9 +58,11 @@ def apply(config: Config, facts: Facts) -> Steps:
 
 
 def context(kind: str, config: Config) -> Steps:
-    """The option of a file system in the making, for all that will be in it."""
+    """The option of a file system in the making, for all that will be in it; which of SELinux's
+    options that is, an annotation may say (mount(8), context)."""
     if kind not in WITHOUT_CONTEXT:
-        yield MOUNT, ops.fsconfig(CONTEXT, "context", config["linux"]["mountLabel"])
+        option = acting_annotations.of(config, acting_annotations.CONTEXT_TYPE) or "context"
+        yield MOUNT, ops.fsconfig(CONTEXT, option, config["linux"]["mountLabel"])
 
 
 def mounted(kind: str, tree: int, config: Config) -> Steps:

@@ -36,7 +36,9 @@ def become_user(config: Config, facts: Facts) -> Steps:
     """Groups while we may still set them; then the user, keeping capabilities for `apply`."""
     user = config["process"].get("user") or {}
     yield "/process/user", ops.prctl(PR_SET_KEEPCAPS, 1)
-    if facts["may_setgroups"]:
+    if (config.get("annotations") or {}).get("run.oci.keep_original_groups", "0") != "0":
+        pass  # the caller's, whatever the config lists: compile/acting_annotations.py, guarded
+    elif facts["may_setgroups"]:
         # Also without any: the caller's groups are not the container's (CVE-2022-2990).
         groups = user.get("additionalGids") or []
         gids = b"".join(gid.to_bytes(4, facts["byteorder"]) for gid in groups)

@@ -84,12 +84,12 @@ def x32_is_idle(profile: Config) -> bool:
     if "x32" not in profile["archs"]:
         return False
     names = [name for rule in profile["rules"] if rule[1] != profile["default"] for name in rule[0]]
-    return all(_number(lib.SCMP_ARCH_X32, name) < 0 for name in names if _known(name))
+    return all(_number(lib.SCMP_ARCH_X32, name) < 0 for name in names if knows_call(name))
 
 
 def limits(profile: Config) -> Limits:
     """The system calls that the profile's names reach, as seccomp_enosys.stub takes them."""
-    names = [name for rule in profile["rules"] for name in rule[0] if _known(name)]
+    names = [name for rule in profile["rules"] for name in rule[0] if knows_call(name)]
     found: Limits = {}
     for arch in profile["archs"]:
         token = _token(arch)
@@ -114,7 +114,7 @@ def calls(archs: list[str], narrow: tuple[str, ...], rules: dict[str, Rules]) ->
         token = _token(arch)
         audit = lib.SCMP_ARCH_X86_64 if arch == "x32" else token
         numbers = {}
-        for name in filter(_known, rules):
+        for name in filter(knows_call, rules):
             number = _number(token, name)
             if number in MULTIPLEXED:
                 number = _own_number(token, name)
@@ -145,7 +145,7 @@ def _add_rules(context: Any, profile: Config) -> None:
             [(index, getattr(lib, f"SCMP_CMP_{op}"), a, b) for index, op, a, b in conditions],
         )
         for name in names:
-            number = lib.seccomp_syscall_resolve_name(name.encode()) if _known(name) else None
+            number = lib.seccomp_syscall_resolve_name(name.encode()) if knows_call(name) else None
             if number is None:
                 continue
             code = lib.seccomp_rule_add_array(context, action, number, len(conditions), comparisons)
@@ -156,7 +156,8 @@ def _add_rules(context: Any, profile: Config) -> None:
         lib.seccomp_attr_set(context, lib.SCMP_FLTATR_CTL_OPTIMIZE, BINARY_TREE)
 
 
-def _known(name: str) -> bool:
+def knows_call(name: str) -> bool:
+    """Whether the libseccomp in use knows a system call of this name, on any architecture."""
     # An identifier: so that no NUL makes a C string end earlier than the name in the config.
     if not (name.isascii() and name.isidentifier()):
         return False

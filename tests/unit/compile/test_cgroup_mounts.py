@@ -7,6 +7,7 @@ import pytest
 
 from pyrun.compile import cgroup_mounts
 from pyrun.compile import mounts as rules
+from pyrun.errors import Error
 from unit.compile.rules import FACTS, Config, listed, mounts, told
 
 CGROUP = {"destination": "/sys/fs/cgroup", "type": "cgroup", "source": "cgroup"}
@@ -165,3 +166,25 @@ def test_owner(
     for field, value in (("destination", "/elsewhere"), ("source", "none"), ("type", "tmpfs")):
         config["mounts"][0] = {**mount, field: value}
         assert cgroup_mounts.owner(config, FACTS) is None
+
+
+FORCED = {"run.oci.systemd.force_cgroup_v1": "/sys/fs/cgroup"}
+
+
+def test_systemd_s_hierarchy_alone() -> None:
+    """By an annotation, for a mount at the place that it names and no other."""
+    config = mounts(CGROUP, {**CGROUP, "destination": "/other"}, kinds=("mount", "cgroup"))
+    config["annotations"] = FORCED
+    text = "\n".join(told(rules.mount_all, config, cgroup_layout="v1", cgroup_hierarchies=V1))
+    first, second = text.split("mounts[1]", 1)
+    assert '"name", "systemd"' in first
+    assert "cpuacct" not in first
+    assert "cpuacct" in second
+
+
+def test_systemd_s_hierarchy_where_there_is_none() -> None:
+    config = mounts(CGROUP)
+    config["annotations"] = FORCED
+    with pytest.raises(Error, match="no cgroup in a hierarchy name=systemd") as caught:
+        told(rules.mount_all, config)
+    assert caught.value.pointer == "/annotations/run.oci.systemd.force_cgroup_v1"

@@ -108,3 +108,11 @@ def test_mount_label_of_what_is_made_besides() -> None:
     config = mounts({"destination": "/c", "type": "cgroup"}, mountLabel=CONTEXT)
     assert option in told(mount_rules.mount_all, config, cgroup_layout="v1")
     assert option not in told(mount_rules.mount_all, config, cgroup_layout="v2")
+
+
+def test_mount_label_by_another_option() -> None:
+    """As an annotation has it, which prepare() has checked."""
+    config = mounts({"destination": "/x", "type": "tmpfs"}, mountLabel=CONTEXT)
+    config["annotations"] = {"run.oci.mount_context_type": "rootcontext"}
+    option = f'linux.mountLabel: fsconfig(context, "rootcontext", "{CONTEXT}")'
+    assert option in told(mount_rules.mount_all, config)
