@@ -83,6 +83,9 @@ def bfq_disk(place: Path) -> Iterator[str]:
 @pytest.fixture
 def rdma_device() -> Iterator[str]:
     """A device by software, over an interface of our own."""
+    known = (TOP / "cgroup.controllers").read_text() if UNIFIED else hierarchies.known()
+    if "rdma" not in known:
+        excuse("no controller rdma in its kernel")
     command("modprobe", "rdma_rxe")
     command("ip", "link", "add", "pyrun-rdma", "type", "dummy")
     command("ip", "link", "set", "pyrun-rdma", "up")

@@ -28,6 +28,7 @@ RT_REFUSED = (
     [
         ({"memory": {"limit": M, "swap": 5}}, "memory+swap limit should be >= memory limit"),
         ({"memory": {"swap": 5}}, "unable to set swap limit without memory limit"),
+        ({"pids": {"limit": 1 << 40}}, "the kernel can't have more than 4194304"),
         ({"cpu": {"quota": 5000, "burst": 6000}}, "burst is more than quota: 6000 > 5000"),
         ({"hugepageLimits": [{"pageSize": "3MB", "limit": 1}]}, "huge pages of this size"),
         ({"unified": {"../memory.max": "5"}}, "must be the name of a cgroup file"),

@@ -100,6 +100,18 @@ def test_inside(in_v2: Callable[[str], str], bundle: Bundle) -> None:
     assert text.endswith("GONE\n")
 
 
+@needs("strace")
+def test_the_init_is_born_in_its_cgroup(in_v2: Callable[[str], str], bundle: Bundle) -> None:
+    """So that nothing of it is charged elsewhere: it is never moved."""
+    bundle.say("print x")
+    trace = bundle.path / "trace"
+    text = in_v2(f"strace -f -qq -o {trace} -e trace=clone3,openat $PYRUN run box")
+    assert text.startswith("x\n")
+    lines = trace.read_text().splitlines()
+    assert len([line for line in lines if "CLONE_INTO_CGROUP" in line]) == 1
+    assert not [line for line in lines if "cgroup.procs" in line and "O_RDONLY" not in line]
+
+
 @pytest.mark.parametrize("mapped", [False, True], ids=["", "userns"])
 def test_readable_by_others_than_root(
     in_v2: Callable[[str], str], bundle: Bundle, mapped: bool

@@ -23,6 +23,7 @@ HINTS = {
     ("cpuset", errno.EBUSY): "a cgroup below it has others of these numbers: shrink that one first",
     ("cpuset", errno.ENOSPC): "the cgroup would be left without a CPU or memory node",
     ("cpu", errno.EINVAL): "the parent cgroup allows less, or the value is out of range",
+    ("pids", errno.EINVAL): "the kernel can't have more than 4194304: -1 is no limit",
     ("blkio", errno.EOPNOTSUPP): "the device's scheduler is not bfq, which alone has weights",
     ("io", errno.EOPNOTSUPP): "the device's scheduler is not bfq, which alone has weights",
     ("io", errno.ENODEV): "there is no such block device",
