@@ -21,7 +21,9 @@ if TYPE_CHECKING:
 
 BASE = "/linux/resources"
 BACK_AT_0 = ("burst", "idle")  # of cpu: 0 takes it back; without the file there is nothing to take
-MEMBERS = ("cgroup.procs", "cgroup.threads")
+# Files of a cgroup by which its processes are moved, stopped or killed: the init as well, so that a
+# create would never end.
+NO_LIMITS = ("cgroup.procs", "cgroup.threads", "cgroup.freeze", "cgroup.kill")
 V1_ONLY = "this is a feature of cgroup v1 that v2 does not have"
 
 
@@ -348,8 +350,8 @@ def _unified(unified: dict[str, str]) -> list[Write]:
         # A file of this cgroup, never of another one (GHSA-5g49-rx9x-qfc6).
         if "/" in file or "\0" in file or file.startswith(".") or "." not in file:
             raise Error(f'"{file}" is no name of a cgroup file', pointer, "such as memory.high")
-        if file in MEMBERS:  # whoever is in the cgroup is killed with the container
-            raise Error(f"{file} is no limit: processes are not moved by it", pointer, "drop it")
+        if file in NO_LIMITS:
+            raise Error(f"{file} is no limit: it acts on processes", pointer, "drop it")
         controller = file.partition(".")[0]
         for line in text.split("\n"):
             if line:

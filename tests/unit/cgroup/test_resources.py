@@ -221,6 +221,8 @@ REFUSED: list[tuple[dict[str, Any], str, tuple[bool, ...]]] = [
     ({"memory": {"swap": -2}}, "/memory/swap", BOTH),
     ({"unified": {"cgroup.procs": "1"}}, "/unified/cgroup.procs", ONLY_V2),
     ({"unified": {"cgroup.threads": "1"}}, "/unified/cgroup.threads", ONLY_V2),
+    ({"unified": {"cgroup.freeze": "1"}}, "/unified/cgroup.freeze", ONLY_V2),
+    ({"unified": {"cgroup.kill": "1"}}, "/unified/cgroup.kill", ONLY_V2),
     ({"unified": {"memory": "1"}}, "/unified/memory", ONLY_V2),
     ({"unified": {"memory.high": "1"}}, "/unified", ONLY_V1),
     ({"unified": {"../x/memory.max": "1"}}, "/unified/..~1x~1memory.max", ONLY_V2),
