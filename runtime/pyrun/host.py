@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from pyrun.types import Config, Facts, Options
 
 NS_GET_USERNS = 0xB701  # ioctl_ns(2)
+HOST_CGROUPS = 0xEFFFFFFB  # PROC_CGROUP_INIT_INO: the inode of the first cgroup namespace
 
 
 def gather(config: Config, opts: Options, bundle: str, fifo: bool) -> Facts:
@@ -51,7 +52,7 @@ def gather(config: Config, opts: Options, bundle: str, fifo: bool) -> Facts:
         "device_sources": devices.sources(config),
         # mknod(2) is for the first user namespace alone: everywhere else nodes are bound
         "binds_devices": nested or devices.in_user_namespace(config),
-        "mounts_cgroups": not nested or may_mount_cgroups(config),
+        "mounts_cgroups": may_mount_cgroups(config),
         "has_kcore": os.path.exists("/proc/kcore"),
         "security_modules": caller.security_modules(config),
         "memory_nodes": caller.memory_nodes(config),
@@ -123,23 +124,23 @@ def own_namespaces(config: Config) -> list[str]:
 
 
 def may_mount_cgroups(config: Config) -> bool:
-    """Whether the container's cgroup namespace, if it is no new one, belongs to our user namespace
-    or to one below it: then, and only then, the v2 tree can be mounted as it shows it."""
-    path = "/proc/self/ns/cgroup"
-    for entry in (config.get("linux") or {}).get("namespaces") or []:
-        if entry["type"] == "cgroup":
-            path = entry.get("path") or path
+    """Whether the config joins a cgroup namespace by whose view the v2 tree can be mounted: it
+    belongs to our user namespace or to one below it, and is not the host's."""
+    entries = (config.get("linux") or {}).get("namespaces") or []
+    path = next((e["path"] for e in entries if e["type"] == "cgroup" and e.get("path")), "")
+    if not path:
+        return False
     try:
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
         return False  # whoever opens it says why that fails
     try:
         os.close(fcntl.ioctl(fd, NS_GET_USERNS))
+        return os.fstat(fd).st_ino != HOST_CGROUPS
     except OSError:
         return False  # EPERM: outside of what we can see
     finally:
         os.close(fd)
-    return True
 
 
 def sources(config: Config, bundle: str) -> dict[str, str]:

@@ -100,8 +100,10 @@ def _mount_v2() -> None:
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.unshare(CLONE_NEWNS) != 0:
         raise OSError(ctypes.get_errno(), "unshare")
+    subprocess.run(["mount", "--make-rprivate", "/"], check=True)
+    if os.path.exists("/sys/fs/cgroup/cgroup.controllers"):
+        return  # to mount it anew would change its options for everybody
     for command in (
-        "mount --make-rprivate /",
         "umount -l -R /sys/fs/cgroup",
         "mount -t cgroup2 cgroup2 /sys/fs/cgroup",
     ):

@@ -95,9 +95,21 @@ def test_words_for_other_states(container: Container) -> None:
     assert "container not paused" in text
 
 
-@differs(crun="1.8 leaves it frozen")
+@differs(crun="leaves it frozen")
 @with_peers
+@needs("cgroup_v1_controllers")
 def test_kill_reaches_a_paused_container(container: Container) -> None:
+    kill_paused(container)
+
+
+@with_peers
+@needs("cgroup_v2")
+def test_kill_reaches_a_paused_container_on_v2(container: Container) -> None:
+    kill_paused(container)
+
+
+def kill_paused(container: Container) -> None:
+    """SIGKILL, after which it is there no more."""
     container.started("sleep 100")
     assert verb(container, "pause")[0] == 0
     assert container.kill("KILL").code == 0

@@ -18,16 +18,18 @@ import pytest
 from life.bundles import Bundle, mount
 from life.mountinfo import mounts
 from life.runtimes import Runtime
-from needs import needs
+from needs import excuse, needs
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 pytestmark = [needs("root"), pytest.mark.pyrun_only("the shell around it knows pyrun's folders")]
 
+# Where v2 is there already it stays: to mount it anew would change its options for everybody.
 SETUP = (
-    "mount --make-rprivate / && umount -l -R /sys/fs/cgroup"
-    " && mount -t cgroup2 cgroup2 /sys/fs/cgroup\n"
+    "mount --make-rprivate /\n"
+    "[ -e /sys/fs/cgroup/cgroup.controllers ] ||"
+    " { umount -l -R /sys/fs/cgroup && mount -t cgroup2 cgroup2 /sys/fs/cgroup; }\n"
 )
 
 
@@ -170,6 +172,22 @@ def test_of_the_host_without_a_cgroup_namespace(
     assert members == "1"
 
 
+@pytest.mark.parametrize("own", [False, True])
+def test_the_options_of_the_hosts_tree_stay(
+    in_v2: Callable[[str], str], bundle: Bundle, own: bool
+) -> None:
+    """They are one set for everybody: a mount by the host's cgroup namespace would change them, and
+    nsdelegate keep no container's manager in its place any more."""
+    if "nsdelegate" not in Path("/proc/self/mountinfo").read_text():
+        excuse("its cgroup v2 has no options that could go")
+    if not own:
+        bundle.namespaces("pid", "mount", "network", "ipc", "uts")
+    bundle.config["mounts"].append(mount("/sys/fs/cgroup", "cgroup"))
+    bundle.say("print x")
+    text = in_v2("$PYRUN run box; grep -c nsdelegate /proc/self/mountinfo")
+    assert text.splitlines()[-2:] == ["1", "GONE"]
+
+
 def test_of_the_host_in_a_user_namespace(
     in_v2: Callable[[str], str], bundle: Bundle, cgroup: str
 ) -> None:
@@ -207,6 +225,24 @@ def test_by_root_of_a_user_namespace(
     assert (members, made) == ("1", "error: EROFS")
     assert mounts(table)["/sys/fs/cgroup"].options >= {"ro", "nosuid"}
     assert ids.split() == ["0", "0", "65536"]
+    assert text.endswith("GONE\n")
+
+
+def test_of_a_joined_cgroup_namespace(
+    in_v2: Callable[[str], str], bundle: Bundle, cgroup: str
+) -> None:
+    """The tree from where that begins."""
+    file = bundle.path / "ns"
+    bundle.namespaces("pid", "mount", "network", "ipc", "uts", cgroup=str(file))
+    bundle.config["mounts"].append(mount("/sys/fs/cgroup", "cgroup", "ro"))
+    bundle.say("ls /sys/fs/cgroup")
+    other = f"/sys/fs/cgroup{cgroup}/other"
+    text = in_v2(
+        f"mkdir -p {other}/marker; touch {file}\n"
+        f"sh -c 'echo $$ >{other}/cgroup.procs; exec unshare --cgroup={file} true'\n"
+        f"$PYRUN run box\numount {file}; rmdir {other}/marker {other}"
+    )
+    assert "marker" in text.partition("\036")[0].split()
     assert text.endswith("GONE\n")
 
 

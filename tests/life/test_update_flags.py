@@ -66,7 +66,9 @@ def test_flag(
     limited: Container, flag: str, value: str, v1: tuple[str, str], v2: tuple[str, str]
 ) -> None:
     changed, expected = v2 if UNIFIED else v1
-    watched = WATCHED["v2" if UNIFIED else "v1"]
+    watched = set(WATCHED["v2" if UNIFIED else "v1"])
+    if changed == "cpu.idle":
+        watched.discard("cpu.weight")  # the kernel shows the least there is
     before = {file: outside(limited, file).read_text() for file in watched}
     result = limited.runtime("update", flag, value, limited.id)
     assert (result.code, result.err) == (0, "")

@@ -50,13 +50,14 @@ def _systemd_alone(facts: Facts) -> list[tuple[str, list[str], str]]:
 
 
 def _unified(mount: Config, options: Config, pointer: str, config: Config, facts: Facts) -> Steps:
-    mountable = facts["privileged"] and facts["mounts_cgroups"] and not namespace(config, "user")
-    if is_new(config, "cgroup") or mountable:
+    joined = facts["privileged"] and facts["mounts_cgroups"] and not namespace(config, "user")
+    if is_new(config, "cgroup") or joined:
         yield pointer, ops.fsopen("cgroup2", CONTEXT)
         yield pointer, ops.fsconfig(CONTEXT, "source", "cgroup")
         yield pointer, ops.fsmount(CONTEXT, options["set"], TREE)
     else:
-        # A cgroup namespace is mounted by who may in its user namespace: show the caller's own.
+        # A mount by the host's cgroup namespace would set the options of the whole tree anew, and
+        # its nsdelegate be gone. From a user namespace it is not allowed.
         place = ROOT_MOUNT if facts["cgroup_layout"] == "v2" else f"{ROOT_MOUNT}/unified"
         yield pointer, ops.open_tree(HOST, place, AT_RECURSIVE, TREE)
         yield pointer, ops.mount_setattr(TREE, 0, options["set"], options["clear"], 0)

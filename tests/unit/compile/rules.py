@@ -33,7 +33,7 @@ FACTS: Config = {
     "links": {},
     "device_sources": [],
     "binds_devices": False,
-    "mounts_cgroups": True,
+    "mounts_cgroups": False,
     "has_kcore": False,
     "security_modules": ["AppArmor", "SELinux"],
     "memory_nodes": "0-3\n",

@@ -29,7 +29,9 @@ mounts[0]: move_mount(tree, target)"""
 
 UNIFIED = [
     (("mount", "cgroup"), True, FRESH),
-    (("mount",), True, FRESH),
+    # By the host's own cgroup namespace a mount would change the options of the tree for everybody.
+    (("mount",), True, SHOWN),
+    (("mount", "cgroup@/c"), True, SHOWN),
     (("mount", "user", "cgroup"), True, FRESH),
     (("mount", "user", "cgroup"), False, FRESH),
     # A cgroup namespace that is not of our user namespace can't be mounted by us.
@@ -47,17 +49,20 @@ def test_v2(kinds: tuple[str, ...], privileged: bool, expected: str, kind: str) 
     assert found == listed(expected)
 
 
-@pytest.mark.parametrize("kinds", [("mount",), ("mount", "cgroup@/c"), ("mount", "cgroup")])
-def test_v2_where_the_caller_is_root_of_a_user_namespace(kinds: tuple[str, ...]) -> None:
-    """Who may not mount the tree of somebody else's cgroup namespace."""
+def test_v2_a_joined_namespace_that_may_be_mounted() -> None:
+    """It is no host's, and of our own user namespace: the tree as it shows it."""
     mount = {**CGROUP, "options": ["ro", "nosuid"]}
-    found = told(rules.mount_all, mounts(mount, kinds=kinds), mounts_cgroups=False)
-    assert found == listed(FRESH if "cgroup" in kinds else SHOWN)
+    for kinds, expected in (
+        (("mount", "cgroup@/c"), FRESH),
+        (("mount", "user", "cgroup@/c"), SHOWN),
+    ):
+        config = mounts(mount, kinds=kinds)
+        assert told(rules.mount_all, config, mounts_cgroups=True) == listed(expected)
 
 
 def test_propagation_and_normal_form() -> None:
     mount = {**CGROUP, "destination": "sys/fs//cgroup", "options": ["ro", "nosuid", "rslave"]}
-    found = told(rules.mount_all, mounts(mount))
+    found = told(rules.mount_all, mounts(mount, kinds=("mount", "cgroup")))
     propagated = "mounts[0].options: mount_setattr(tree, AT_RECURSIVE, 0, 0, MS_SLAVE)"
     assert found == [*listed(FRESH), propagated]
 
