@@ -49,9 +49,7 @@ def document() -> Config:
             "netDevices": _enabled({"linux": {"netDevices": {"eth0": {}}}}),
         },
         "annotations": _annotations(),
-        "potentiallyUnsafeConfigAnnotations": sorted(
-            [*acting_annotations.FREE, *acting_annotations.GUARDED, *acting_annotations.REFUSED]
-        ),
+        "potentiallyUnsafeConfigAnnotations": sorted(acting_annotations.ALL),
     }
 
 

@@ -23,7 +23,9 @@ if TYPE_CHECKING:
 
 
 # How the annotations begin that compile/acting_annotations.py lists: without any, it is not needed.
-ACTING_ANNOTATIONS = ("org.criu.", "org.pyrun.", "org.systemd.property.", "run.oci.")
+ACTING_ANNOTATIONS = (
+    "module.wasm.", "org.criu.", "org.pyrun.", "org.systemd.property.", "run.oci.",
+)  # fmt: skip
 
 
 class Prepared:
@@ -57,7 +59,7 @@ def gather(opts: Options, fifo: bool) -> tuple[Config, Facts]:
     state.check_id(opts["id"])
     bundle = os.path.abspath(opts.get("bundle") or ".")
     config = configs.load(bundle, configs.chosen(opts))
-    honour_annotations(config)
+    config = honour_annotations(config, bundle)
     check(config)
     if not config.get("process"):
         raise Error("process is missing: there would be nothing to start", "/process")
@@ -106,13 +108,18 @@ def check(config: Config) -> None:
         raise ConfigError(found)
 
 
-def honour_annotations(config: Config) -> None:
-    """Check those that pyrun acts upon, and put those that stand for a field there. Raises."""
+def honour_annotations(config: Config, bundle: str) -> Config:
+    """Check those that pyrun acts upon, and put those that stand for fields there: the config with
+    these. Raises."""
     notes = config.get("annotations")
     if notes and any(key.startswith(ACTING_ANNOTATIONS) for key in notes):
         from pyrun import allowed_annotations
 
         allowed_annotations.check(config)
+        if "run.oci.handler" in notes or "module.wasm.image/variant" in notes:
+            from pyrun import handlers
+
+            config = handlers.apply(config, bundle)
     profile = (config.get("linux") or {}).get("seccomp")
     if profile and not profile.get("listenerPath"):
         receiver = os.environ.get("RUN_OCI_SECCOMP_RECEIVER", "")
@@ -122,6 +129,7 @@ def honour_annotations(config: Config) -> None:
             receiver = acting_annotations.listener(config, receiver)
         if receiver:
             profile["listenerPath"] = receiver
+    return config
 
 
 def is_rootless(opts: Options, facts: Facts) -> bool:

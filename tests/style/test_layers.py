@@ -21,7 +21,12 @@ HOT_STDLIB = {
 }  # fmt: skip
 # What a hot verb imports only for a container or a command line that asks for a rare feature
 # (test_startup.py sees to that), and the library that the feature's module takes.
-RARE = {"net_devices": {"pyroute2"}, "pattern": {"re"}, "system_log": {"syslog"}}
+RARE = {
+    "handlers": {"importlib"},
+    "net_devices": {"pyroute2"},
+    "pattern": {"re"},
+    "system_log": {"syslog"},
+}
 HOT_VERBS = ("create", "start", "run", "exec", "state", "kill", "delete")
 BUILT = {
     "_build",

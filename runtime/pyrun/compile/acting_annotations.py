@@ -16,8 +16,10 @@ if TYPE_CHECKING:
 
     from pyrun.types import Config, Problem
 
+CONTAINER_TYPE = "io.kubernetes.cri.container-type"
 CONTEXT_TYPE = "run.oci.mount_context_type"
 FAIL_UNKNOWN = "run.oci.seccomp_fail_unknown_syscall"
+HANDLER = "run.oci.handler"
 FORCE_V1 = "run.oci.systemd.force_cgroup_v1"
 KEEP_GROUPS = "run.oci.keep_original_groups"
 PIDFD_RECEIVER = "run.oci.pidfd_receiver"
@@ -25,11 +27,14 @@ PROPERTY = "org.systemd.property."
 SECCOMP_BPF = "run.oci.seccomp_bpf_data"
 SECCOMP_PLUGINS = "run.oci.seccomp.plugins"
 SECCOMP_RECEIVER = "run.oci.seccomp.receiver"
+WASM_VARIANT = "module.wasm.image/variant"
 
 # Whoever can write an annotation may use these: they take something away from the container, or
 # choose among what it may do anyway. A name that ends in "." stands for all below it.
 FREE = (
     FAIL_UNKNOWN,
+    HANDLER,
+    WASM_VARIANT,
     "org.pyrun.landlock",
     "org.pyrun.rootfs.ephemeral",
     "org.pyrun.rootfs.overlay.upper",
@@ -57,10 +62,13 @@ HARMLESS_PROPERTIES = (
     "KillMode", "KillSignal", "RuntimeMaxSec", "RuntimeMaxUSec", "SendSIGHUP", "SendSIGKILL",
     "TimeoutStopSec", "TimeoutStopUSec",
 )  # fmt: skip
+# Alone they change nothing.
+BESIDES = (CONTAINER_TYPE,)
 # What crun takes, and pyrun does not: why.
 REFUSED = {
     SECCOMP_PLUGINS: "pyrun loads no plugins: have an agent listen at linux.seccomp.listenerPath",
 }
+ALL = (*FREE, *GUARDED, *BESIDES, *REFUSED)
 CONTEXT_TYPES = ("context", "fscontext", "defcontext", "rootcontext")
 PATHS = (FORCE_V1, PIDFD_RECEIVER, SECCOMP_RECEIVER)
 

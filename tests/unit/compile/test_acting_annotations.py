@@ -8,7 +8,7 @@ import pytest
 from pyrun import prepare
 from pyrun.compile import acting_annotations as rules
 
-ALL = (*rules.FREE, *rules.GUARDED, *rules.REFUSED)
+ACTING = (*rules.FREE, *rules.GUARDED, *rules.REFUSED)
 WHERE = "/etc/list"
 REFUSAL = "root has to allow it in /etc/list: it may loosen what confines"
 
@@ -19,14 +19,14 @@ def problems(allowed: tuple[str, ...] = (), **notes: str) -> list[tuple[str, str
     return list(rules.problems(config, allowed, WHERE))
 
 
-@pytest.mark.parametrize("key", ALL)
+@pytest.mark.parametrize("key", ACTING)
 def test_none_is_overlooked(key: str) -> None:
     """prepare() looks at a config only if some key begins as one of these."""
     assert key.startswith(prepare.ACTING_ANNOTATIONS)
 
 
 def test_each_is_of_one_kind() -> None:
-    assert len(set(ALL)) == len(ALL)
+    assert len(set(rules.ALL)) == len(rules.ALL)
     assert [key for key in rules.FREE if rules.is_guarded(key)] == []
     assert [key for key in rules.GUARDED if not rules.is_guarded(key)] == []
 
