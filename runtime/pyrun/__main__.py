@@ -40,7 +40,7 @@ def main(argv: list[str]) -> int:
             code = parsed
         else:
             verb, opts = parsed
-            code = _run(verb, {**opts, "umask": umask})
+            code = _run(verb, {**opts, "umask": umask, "handler": _handler(argv[0])})
         _flush()
     except Error as error:
         _output_error()  # what was printed before it failed comes first
@@ -66,6 +66,12 @@ def _run(verb: str, opts: Options) -> int:
     if verb in ("create", "run", "exec"):
         _slow("pyrun.cgroup.grace").begin()  # before the many modules of these are loaded
     return int(_slow(f"pyrun.commands.{verb}").run(opts))
+
+
+def _handler(argv0: str) -> str:
+    """The handler that a link to us names, as crun-wasm does: pyrun-HANDLER."""
+    name = argv0.rpartition("/")[2]
+    return name[6:] if name.startswith("pyrun-") else ""
 
 
 def _slow(name: str) -> Any:

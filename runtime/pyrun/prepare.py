@@ -28,6 +28,9 @@ ACTING_ANNOTATIONS = (
 )  # fmt: skip
 
 
+ANY_HANDLER = frozenset(("run.oci.handler", "module.wasm.image/variant"))
+
+
 class Prepared:
     """What is known before anything is made."""
 
@@ -59,7 +62,11 @@ def gather(opts: Options, fifo: bool) -> tuple[Config, Facts]:
     state.check_id(opts["id"])
     bundle = os.path.abspath(opts.get("bundle") or ".")
     config = configs.load(bundle, configs.chosen(opts))
-    config = honour_annotations(config, bundle)
+    honour_annotations(config)
+    if opts.get("handler") or ANY_HANDLER.intersection(config.get("annotations") or ()):
+        from pyrun import handlers
+
+        config = handlers.apply(config, bundle, opts.get("handler") or "")
     check(config)
     if not config.get("process"):
         raise Error("process is missing: there would be nothing to start", "/process")
@@ -108,18 +115,13 @@ def check(config: Config) -> None:
         raise ConfigError(found)
 
 
-def honour_annotations(config: Config, bundle: str) -> Config:
-    """Check those that pyrun acts upon, and put those that stand for fields there: the config with
-    these. Raises."""
+def honour_annotations(config: Config) -> None:
+    """Check those that pyrun acts upon, and put those that stand for a field there. Raises."""
     notes = config.get("annotations")
     if notes and any(key.startswith(ACTING_ANNOTATIONS) for key in notes):
         from pyrun import allowed_annotations
 
         allowed_annotations.check(config)
-        if "run.oci.handler" in notes or "module.wasm.image/variant" in notes:
-            from pyrun import handlers
-
-            config = handlers.apply(config, bundle)
     profile = (config.get("linux") or {}).get("seccomp")
     if profile and not profile.get("listenerPath"):
         receiver = os.environ.get("RUN_OCI_SECCOMP_RECEIVER", "")
@@ -129,7 +131,6 @@ def honour_annotations(config: Config, bundle: str) -> Config:
             receiver = acting_annotations.listener(config, receiver)
         if receiver:
             profile["listenerPath"] = receiver
-    return config
 
 
 def is_rootless(opts: Options, facts: Facts) -> bool:

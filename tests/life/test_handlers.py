@@ -204,3 +204,18 @@ def test_exec_is_not_handled(container: Container, bundle: Bundle) -> None:
     result = container.runtime("exec", container.id, "/payload", "print", "x")
     assert result.answers() == ["x"]
     assert os.readlink(f"/proc/{container.pid}/exe").rpartition("/")[2].startswith("ld-linux")
+
+
+def test_by_the_name_of_a_link(
+    container: Container, bundle: Bundle, module: None, tmp_path: Path
+) -> None:
+    """As crun-wasm: where no annotation says something else."""
+    link = tmp_path / "pyrun-wasm"
+    link.symlink_to(container.runtime.path)
+    container.runtime.path = str(link)
+    bundle.config["annotations"] = {}
+    assert container.run().out == EXPECTED
+    bundle.config["annotations"] = {SANDBOX: "sandbox"}
+    assert container.run("print x").answers() == ["x"]
+    bundle.config["annotations"] = {HANDLER: "nonsense"}
+    assert container.run("print x").code == 1

@@ -25,9 +25,10 @@ GROUP = "pyrun.handlers"
 WASM_SUFFIXES = (".wasm", ".wat")
 
 
-def apply(config: Config, bundle: str) -> Config:
-    """The config as its handler has it; as it is, when it wants none. Raises Error."""
-    name, pointer = chosen(config)
+def apply(config: Config, bundle: str, default: str = "") -> Config:
+    """The config as its handler has it; as it is, when it wants none. `default`: the name by which
+    pyrun was called has it. Raises Error."""
+    name, pointer = chosen(config, default)
     if not name:
         return config
     found = [entry for entry in entry_points(group=GROUP) if entry.name == name]
@@ -51,16 +52,19 @@ def apply(config: Config, bundle: str) -> Config:
     return dict(result)
 
 
-def chosen(config: Config) -> tuple[str, str]:
+def chosen(config: Config, default: str = "") -> tuple[str, str]:
     """(name, JSON pointer of the annotation that asks for it); ("", "") for none.
 
-    As with crun: the sandbox of a pod has none, a handler may be named, and else the annotation of
-    wasm images counts, with compat-smart only for a program that looks like a module.
+    As with crun: the sandbox of a pod has none, a handler may be named, by the config or by the
+    caller, and else the annotation of wasm images counts, with compat-smart only for a program that
+    looks like a module.
     """
     if acting.of(config, acting.CONTAINER_TYPE) == "sandbox":
         return "", ""
     if name := acting.of(config, acting.HANDLER):
         return name, f"/annotations/{acting.HANDLER}"
+    if default:
+        return default, ""
     variant = acting.of(config, acting.WASM_VARIANT)
     args = (config.get("process") or {}).get("args") or [""]
     smart = variant == "compat-smart" and args[0].endswith(WASM_SUFFIXES)
