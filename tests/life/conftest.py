@@ -240,14 +240,14 @@ def running(container: Container) -> Container:
 
 
 @pytest.fixture
-def detached(running: Container) -> Iterator[Callable[..., int]]:
-    """exec --detach; the pid. Who takes orphans in, as an engine's shim or we, has to reap them:
-    until then the container's pid namespace can't end."""
+def detached(container: Container) -> Iterator[Callable[..., int]]:
+    """exec --detach into the container; the pid. Who takes orphans in, as an engine's shim or we,
+    has to reap them: until then the container's pid namespace can't end."""
     begun: list[int] = []
 
     def start(*verbs: str, flags: Sequence[str | Path] = ()) -> int:
-        pid_file = running.bundle.path / "exec.pid"
-        result = running.exec(*verbs, flags=["--detach", "--pid-file", pid_file, *flags])
+        pid_file = container.bundle.path / "exec.pid"
+        result = container.exec(*verbs, flags=["--detach", "--pid-file", pid_file, *flags])
         assert (result.code, result.err) == (0, "")
         begun.append(int(pid_file.read_text()))
         return begun[-1]

@@ -64,6 +64,12 @@ def show_v1(*more: str, unified: bool) -> None:
         run("mount", "-t", "cgroup2", "cgroup2", str(TOP / "unified"))
 
 
+def show_v2() -> None:
+    """The unified tree alone, as on a machine of today; it has the controllers that v1 has not."""
+    run("umount", "-l", "-R", str(TOP))
+    run("mount", "-t", "cgroup2", "cgroup2", str(TOP))
+
+
 def _mount(names: str, place: Path) -> None:
     """One v1 hierarchy. A controller that another test has just used in the v2 tree is busy."""
     deadline = time.monotonic() + PATIENCE

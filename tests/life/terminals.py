@@ -22,18 +22,16 @@ from life.runtimes import Container
 class Screen:
     """A terminal with a runtime in its foreground: what it shows, and what is typed."""
 
-    def __init__(self, container: Container, words: Sequence[str], rows: int, columns: int) -> None:
+    def __init__(
+        self, container: Container, line: Sequence[str | Path], rows: int, columns: int
+    ) -> None:
         self.master, peer = pty.openpty()
         self.resize(rows, columns)
         self.mode = termios.tcgetattr(peer)
         self.peer = peer
         self.shown = b""
-        container.bundle.save()
         self.process = container.runtime.popen(
-            *words,
-            "--bundle",
-            container.bundle.path,
-            container.id,
+            *line,
             stdin=peer,
             stdout=peer,
             stderr=peer,
@@ -75,10 +73,18 @@ class Screen:
 
 @contextlib.contextmanager
 def screen(
-    container: Container, rows: int = 30, columns: int = 100, words: Sequence[str] = ("run",)
+    container: Container,
+    rows: int = 30,
+    columns: int = 100,
+    words: Sequence[str] = ("run",),
+    line: Sequence[str | Path] = (),
 ) -> Iterator[Screen]:
-    """A Screen with the container's `run` in it, or another verb."""
-    found = Screen(container, words, rows, columns)
+    """A Screen with the container's `run` in it, or another verb on its bundle (`words`), or any
+    other command line."""
+    if not line:
+        container.bundle.save()
+        line = [*words, "--bundle", container.bundle.path, container.id]
+    found = Screen(container, line, rows, columns)
     try:
         yield found
     finally:
