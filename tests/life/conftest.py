@@ -30,7 +30,7 @@ from life.bundles import Bundle
 from life.checkpoints import Saved
 from life.exec_steps import end
 from life.live import Inside
-from life.runtimes import NAMES, Container, Runtime
+from life.runtimes import NAMES, Container, Runtime, eventually
 
 PAYLOAD = Path(__file__).parent.parent / "payload"
 LIMIT = 120  # seconds
@@ -264,6 +264,32 @@ def saved(container: Container, monkeypatch: pytest.MonkeyPatch) -> Iterator[Sav
     found = Saved(container)
     yield found
     found.close()
+
+
+@pytest.fixture
+def pod() -> Iterator[int]:
+    """A process with namespaces of its own of all kinds; its pid."""
+    kinds = "--user --mount --pid --net --ipc --uts --cgroup --time"
+    process = subprocess.Popen(
+        ["unshare", *kinds.split(), "--boottime=5000", "--fork", "--kill-child", "sleep", "100"]
+    )
+    place = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+    assert eventually(lambda: place.read_text().split())
+    pid = int(place.read_text().split()[0])
+    assert eventually(lambda: Path(f"/proc/{pid}/comm").read_text() == "sleep\n")
+    for name in ("uid_map", "gid_map"):
+        Path(f"/proc/{pid}/{name}").write_text("0 100000 65536\n")
+    yield pid
+    process.kill()
+    process.wait()
+    assert eventually(lambda: _ended(pid))
+
+
+def _ended(pid: int) -> bool:
+    try:
+        return os.waitpid(pid, os.WNOHANG)[0] == pid
+    except ChildProcessError:
+        return not Path(f"/proc/{pid}").exists()
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

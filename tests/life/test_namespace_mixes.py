@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -35,32 +34,6 @@ FOR_PEERS = ("-N-JNJN", "-NJNJJ-", "NNNNNNN", "-NNJ-NJ", "-NJ-NNN", "NNNJNJN", "
 def links(pid: int | str) -> dict[str, str]:
     """The namespaces of a process, by the kind's name in config.json."""
     return {kind: os.readlink(f"/proc/{pid}/ns/{FILES.get(kind, kind)}") for kind in KINDS}
-
-
-@pytest.fixture
-def pod() -> Iterator[int]:
-    """A process with namespaces of its own of all kinds; its pid."""
-    kinds = "--user --mount --pid --net --ipc --uts --cgroup --time"
-    process = subprocess.Popen(
-        ["unshare", *kinds.split(), "--boottime=5000", "--fork", "--kill-child", "sleep", "100"]
-    )
-    place = Path(f"/proc/{process.pid}/task/{process.pid}/children")
-    assert eventually(lambda: place.read_text().split())
-    pid = int(place.read_text().split()[0])
-    assert eventually(lambda: Path(f"/proc/{pid}/comm").read_text() == "sleep\n")
-    for name in ("uid_map", "gid_map"):
-        Path(f"/proc/{pid}/{name}").write_text("0 100000 65536\n")
-    yield pid
-    process.kill()
-    process.wait()
-    assert eventually(lambda: _ended(pid))
-
-
-def _ended(pid: int) -> bool:
-    try:
-        return os.waitpid(pid, os.WNOHANG)[0] == pid
-    except ChildProcessError:
-        return not Path(f"/proc/{pid}").exists()
 
 
 def mix(bundle: Bundle, row: str, pod: int) -> None:
