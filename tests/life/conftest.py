@@ -15,6 +15,7 @@ import contextlib
 import itertools
 import json
 import os
+import pwd
 import shutil
 import signal
 import subprocess
@@ -26,11 +27,12 @@ import pytest
 
 import needs
 from life import leftovers
-from life.bundles import Bundle
+from life.bundles import FOLDERS, Bundle
 from life.checkpoints import Saved
 from life.exec_steps import end
 from life.live import Inside
-from life.runtimes import NAMES, Container, Runtime, eventually
+from life.ordinary_user import NAME, User
+from life.runtimes import NAMES, Container, Result, Runtime, eventually
 
 PAYLOAD = Path(__file__).parent.parent / "payload"
 LIMIT = 120  # seconds
@@ -290,6 +292,46 @@ def _ended(pid: int) -> bool:
         return os.waitpid(pid, os.WNOHANG)[0] == pid
     except ChildProcessError:
         return not Path(f"/proc/{pid}").exists()
+
+
+@pytest.fixture(scope="module")
+def account() -> Iterator[pwd.struct_passwd]:
+    """An account with ranges in /etc/subuid and /etc/subgid, as useradd makes it."""
+    subprocess.run(["useradd", "--no-create-home", NAME], check=True, capture_output=True)
+    added = []
+    for path in map(Path, ("/etc/subuid", "/etc/subgid")):
+        if not path.exists() or f"{NAME}:" not in path.read_text():
+            with path.open("a") as file:
+                file.write(f"{NAME}:700000:65536\n")
+            added.append(path)
+    yield pwd.getpwnam(NAME)
+    subprocess.run(["userdel", NAME], check=True, capture_output=True)
+    for path in added:
+        lines = path.read_text().splitlines(keepends=True)
+        path.write_text("".join(line for line in lines if not line.startswith(f"{NAME}:")))
+
+
+@pytest.fixture
+def user(account: pwd.struct_passwd, place: Path, payload: Path) -> Iterator[User]:
+    """With `spec --rootless` done; nothing of it is left afterwards."""
+    home = place / "home"
+    rootfs = home / "bundle/rootfs"
+    for folder in FOLDERS:
+        (rootfs / folder).mkdir(parents=True)
+    (home / "run").mkdir(mode=0o700)
+    shutil.copy(payload, rootfs / "payload")
+    for folder, _, names in os.walk(home):
+        for name in (".", *names):
+            os.chown(os.path.join(folder, name), account.pw_uid, account.pw_gid)
+    found = User(account, home)
+    before = leftovers.look([home / "run/pyrun"])
+    done = found("spec", "--rootless")
+    assert done == Result(0, "", "")
+    yield found
+    left = leftovers.wait_until_clean(before, [home / "run/pyrun"])
+    leftovers.clear()
+    shutil.rmtree(home)
+    assert left == []
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

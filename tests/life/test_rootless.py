@@ -6,133 +6,19 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import pwd
-import shutil
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
 
 import pytest
 
-from life import leftovers
-from life.bundles import FOLDERS, bind, mount
+from life.bundles import bind, mount
 from life.mountinfo import mounts
-from life.runtimes import Result, executable
+from life.ordinary_user import NAME, User, map_ranges
+from life.runtimes import Result
 from life.test_mounts import mounted
 from needs import needs
 
 pytestmark = [needs("root", "cc", "userns")]
-NAME = f"pyrunlife{os.getpid() % 100000}"
-
-
-class User(NamedTuple):
-    """An ordinary user, with a bundle and a folder for state."""
-
-    entry: pwd.struct_passwd
-    home: Path
-
-    def command(self, *words: str | Path, environment: dict[str, str] | None = None) -> list[str]:
-        """A pyrun of this user, with nothing of ours about it."""
-        values = {"HOME": str(self.home), "PATH": "/usr/bin:/bin"}
-        values |= (
-            {"XDG_RUNTIME_DIR": str(self.home / "run")} if environment is None else environment
-        )
-        entry = self.entry
-        drop = ["setpriv", f"--reuid={entry.pw_uid}", f"--regid={entry.pw_gid}", "--init-groups"]
-        env = ["env", "-i", *(f"{name}={value}" for name, value in values.items())]
-        return [*drop, *env, executable("pyrun"), *map(str, words)]
-
-    def __call__(self, *words: str | Path, environment: dict[str, str] | None = None) -> Result:
-        """Runs it in the bundle."""
-        done = subprocess.run(
-            self.command(*words, environment=environment),
-            cwd=self.home / "bundle",
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=20,
-        )
-        return Result(done.returncode, done.stdout, done.stderr)
-
-    def leave(self, *words: str) -> int:
-        """As calling it, for a verb that leaves a container."""
-        with open(os.devnull, "r+b") as null:
-            done = subprocess.run(
-                self.command(*words),
-                cwd=self.home / "bundle",
-                stdin=null,
-                stdout=null,
-                stderr=null,
-                timeout=20,
-            )
-        return done.returncode
-
-    def config(self, *verbs: str) -> dict[str, Any]:
-        """What `spec --rootless` has written, for the payload."""
-        config: dict[str, Any] = json.loads((self.home / "bundle/config.json").read_text())
-        words: list[str] = []
-        for verb in verbs:
-            words += [*verb.split(" "), ";"]
-        config["process"]["args"] = ["/payload", *words[:-1]]
-        config["process"]["terminal"] = False
-        return config
-
-    def save(self, config: dict[str, Any]) -> None:
-        """Into the bundle."""
-        (self.home / "bundle/config.json").write_text(json.dumps(config))
-
-
-def map_ranges(user: User, config: dict[str, Any]) -> None:
-    """The user's own id as 0, and from 1 on what /etc/subuid and /etc/subgid give."""
-    for kind, own in (("uid", user.entry.pw_uid), ("gid", user.entry.pw_gid)):
-        text = Path(f"/etc/sub{kind}").read_text()
-        line = next(line for line in text.splitlines() if line.startswith(f"{NAME}:"))
-        _, start, count = line.split(":")
-        config["linux"][f"{kind}Mappings"] = [
-            {"containerID": 0, "hostID": own, "size": 1},
-            {"containerID": 1, "hostID": int(start), "size": int(count)},
-        ]
-
-
-@pytest.fixture(scope="module")
-def account() -> Iterator[pwd.struct_passwd]:
-    """An account with ranges in /etc/subuid and /etc/subgid, as useradd makes it."""
-    subprocess.run(["useradd", "--no-create-home", NAME], check=True, capture_output=True)
-    added = []
-    for path in map(Path, ("/etc/subuid", "/etc/subgid")):
-        if not path.exists() or f"{NAME}:" not in path.read_text():
-            with path.open("a") as file:
-                file.write(f"{NAME}:700000:65536\n")
-            added.append(path)
-    yield pwd.getpwnam(NAME)
-    subprocess.run(["userdel", NAME], check=True, capture_output=True)
-    for path in added:
-        lines = path.read_text().splitlines(keepends=True)
-        path.write_text("".join(line for line in lines if not line.startswith(f"{NAME}:")))
-
-
-@pytest.fixture
-def user(account: pwd.struct_passwd, place: Path, payload: Path) -> Iterator[User]:
-    """With `spec --rootless` done; nothing of it is left afterwards."""
-    home = place / "home"
-    rootfs = home / "bundle/rootfs"
-    for folder in FOLDERS:
-        (rootfs / folder).mkdir(parents=True)
-    (home / "run").mkdir(mode=0o700)
-    shutil.copy(payload, rootfs / "payload")
-    for folder, _, names in os.walk(home):
-        for name in (".", *names):
-            os.chown(os.path.join(folder, name), account.pw_uid, account.pw_gid)
-    found = User(account, home)
-    before = leftovers.look([home / "run/pyrun"])
-    done = found("spec", "--rootless")
-    assert done == Result(0, "", "")
-    yield found
-    left = leftovers.wait_until_clean(before, [home / "run/pyrun"])
-    leftovers.clear()
-    shutil.rmtree(home)
-    assert left == []
 
 
 def test_spec_and_run(user: User) -> None:

@@ -82,7 +82,8 @@ void show_link(const char *path);
     VERB("abstract", abstract)                                                                     \
     VERB("kill", kill)                                                                             \
     VERB("execute", execute)                                                                       \
-    VERB("rename", rename)
+    VERB("rename", rename)                                                                         \
+    VERB("hunt", hunt)
 
 #define VERB(name, function) void do_##function(void);
 VERBS(VERB)
