@@ -55,6 +55,22 @@ def test_it_is_gone_afterwards(saved: Saved) -> None:
 
 @with_peers
 @differs
+def test_exec(saved: Saved) -> None:
+    """A process joins what was restored, confined as what was saved."""
+    saved.container.bundle.process["noNewPrivileges"] = True
+    saved.start("count").lines(2)
+    saved.saved()
+    pipe = saved.restored()
+    container = saved.container
+    hostname, privileges, ns = container.exec_ask("hostname", "nnp", "ns")
+    assert (hostname, privileges) == ("box", "1")
+    assert f"pid {os.readlink(f'/proc/{container.pid}/ns/pid')}" in ns
+    assert container.kill().code == 0
+    pipe.rest()
+
+
+@with_peers
+@differs
 def test_what_the_other_verbs_see(saved: Saved) -> None:
     saved.start("count").lines(2)
     saved.saved()

@@ -14,7 +14,7 @@ import pytest
 
 from life.bundles import Bundle, Config
 from life.exec_steps import NOT_STARTED, by_file, process_file, sets
-from life.runtimes import Container
+from life.runtimes import Container, eventually
 from life.seccomp_agent import MKDIR, Answer, agent
 from life.test_seccomp import getpid, profile
 from needs import excuse, needs
@@ -142,6 +142,7 @@ def test_cpu_affinity(container: Container, bundle: Bundle, wanted: Config, foun
     bundle.process["execCPUAffinity"] = wanted
     container.started("status Cpus_allowed_list", "sleep 100")
     assert container.exec_ask("status Cpus_allowed_list") == [found]
+    assert eventually(container.answers)
     assert container.answers()[0] == "0-1", "it is not for the init"
 
 
@@ -186,6 +187,7 @@ def test_scheduler_and_io_priority(container: Container, bundle: Bundle) -> None
     bundle.process["scheduler"] = {"policy": "SCHED_BATCH", "nice": 7}
     bundle.process["ioPriority"] = {"class": "IOPRIO_CLASS_IDLE", "priority": 0}
     container.started("scheduler", "ioprio", "sleep 100")
+    assert eventually(lambda: len(container.answers()) == 2)
     own = container.exec_ask("scheduler", "ioprio")
     assert own == container.answers()[:2]
     assert own[0].startswith("3 0 7 0")
@@ -200,6 +202,7 @@ def test_memory_policy(container: Container, bundle: Bundle) -> None:
     if "CONFIG_NUMA" in result.err:
         excuse("its kernel has no memory policies")
     assert container.start().code == 0
+    assert eventually(container.answers)
     assert container.exec_ask("mempolicy") == container.answers()[:1]
 
 

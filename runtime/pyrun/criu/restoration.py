@@ -9,7 +9,18 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from pyrun import init, interruption, launch, log, notify, shortcut, starting, sync, teardown
+from pyrun import (
+    exec_record,
+    init,
+    interruption,
+    launch,
+    log,
+    notify,
+    shortcut,
+    starting,
+    sync,
+    teardown,
+)
 from pyrun.cgroup import cgroupfs, driver, procs
 from pyrun.cgroup.facts import facts as cgroup_facts
 from pyrun.cgroup.plan import below_mount
@@ -261,6 +272,7 @@ class Restoration(Creation):
 
             foreground.hold_signals()
         interruption.ignore()
+        exec_record.leave(self.container, self.config, self.facts)
         self.container.state |= {"phase": init.CREATED, "hooks_begun": True}
         self.container.write_state()
         log.debug(f"container {self.container.id}: restored, pid {child.pid}")
