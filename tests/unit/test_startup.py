@@ -124,6 +124,7 @@ def loaded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, set[s
     config["process"] |= {"terminal": False, "args": ["sh", "-c", "read x"]}
     config["mounts"] = [mount for mount in config["mounts"] if mount["type"] != "cgroup"]
     rules = [{"names": ["getpid"], "action": "SCMP_ACT_ERRNO"}]
+    config["linux"]["cgroupsPath"] = f"/pyrun-startup-{os.getpid()}"  # not another run's
     config["linux"]["seccomp"] = {"defaultAction": "SCMP_ACT_ALLOW", "syscalls": rules}
     (bundle / "config.json").write_text(json.dumps(config))
     (bundle / "rootfs/bin").mkdir(parents=True)
