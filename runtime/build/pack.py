@@ -24,6 +24,8 @@ SLOW = (
     *("pyrun.describe", "pyrun.validate", "pyrun.spec_default", "pyrun.json_lines", "pyrun.types"),
     *("pyrun.commands.plan", "pyrun.commands.validate", "pyrun.commands.spec"),
     *("pyrun.commands.features", "pyrun.features"),
+    *("pyrun.commands.trace", "pyrun.tracing", "pyrun.trace_file", "pyrun.commands.wait"),
+    *("pyrun.commands.mounts", "pyrun.live_mounts", "pyrun.compile.live_mounts"),
 )
 EXTENSIONS = tuple(importlib.machinery.EXTENSION_SUFFIXES)
 

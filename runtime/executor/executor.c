@@ -21,6 +21,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "evidence.h"
@@ -30,6 +31,9 @@
 int slot[PLAN_SLOTS];
 int fail_detail;
 int report_fd = -1;
+
+volatile uint64_t *op_times;
+static size_t op_times_size;
 
 static int runtime_fd = -1;
 
@@ -161,6 +165,31 @@ int op_fork_init(const uint64_t *arg)
     return wait_go(NULL);
 }
 
+static void note_time(size_t index)
+{
+    struct timespec now;
+    if (!op_times || index >= op_times_size)
+        return;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    op_times[index] = (uint64_t)now.tv_sec * 1000000000U + (uint64_t)now.tv_nsec;
+}
+
+/* What can't be mapped is not noted. */
+static void open_times(int fd)
+{
+    struct stat status;
+    if (fstat(fd, &status) == 0 && status.st_size > 0) {
+        size_t size = (size_t)status.st_size;
+        void *map = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+        if (map != MAP_FAILED) {
+            op_times = map;
+            op_times_size = size / sizeof *op_times;
+        }
+    }
+    close(fd);
+    note_time(0);
+}
+
 static int deliver(const void *bytes, size_t size)
 {
     return write(runtime_fd >= 0 ? runtime_fd : report_fd, bytes, size) == (ssize_t)size ? 0 : -1;
@@ -171,6 +200,7 @@ static void fail(const struct plan_op *op, uint32_t index, int number)
 {
     const struct message message = {MESSAGE_FAILED, {(int)index, number, fail_detail}};
     const char *bytes;
+    note_time(index + 1U);
     if (deliver(&message, sizeof message) < 0 || !op)
         quit();
     const size_t size = evidence(op, &bytes);
@@ -188,6 +218,12 @@ static const struct plan_op *receive(uint32_t *count)
     for (int i = 0; i < PLAN_SLOTS; i++)
         slot[i] = -1;
     int n = hear(&message, fds);
+    if (message.kind == MESSAGE_TIMES) {
+        if (n != 1)
+            quit();
+        open_times(fds[0]);
+        n = hear(&message, fds);
+    }
     for (; message.kind == MESSAGE_FDS; n = hear(&message, fds))
         for (int i = 0; i < n; i++, donated++) {
             if (donated >= PLAN_SLOTS)
@@ -252,8 +288,11 @@ int main(int argc, char **argv)
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     uint32_t count = 0;
     const struct plan_op *op = receive(&count);
-    for (uint32_t i = 0; i < count; i++)
+    for (uint32_t i = 0; i < count; i++) {
         if (run[op[i].code](op[i].arg) < 0 && errno != (int)op[i].tolerate)
             fail(&op[i], i, errno);
+        if (op_times)
+            note_time(i + 1U);
+    }
     quit();
 }

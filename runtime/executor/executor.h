@@ -42,6 +42,9 @@ static inline const uint64_t *block(uint64_t operand)
     return (const uint64_t *)(uintptr_t)operand; /* NOLINT(performance-no-int-to-ptr) */
 }
 
+/* Where the time is noted at which each operation ends, if anybody wants to know; see plan.h. */
+extern volatile uint64_t *op_times;
+
 /* close_range(2), which not every C library has a function for. */
 static inline int close_fds(unsigned first, unsigned last)
 {

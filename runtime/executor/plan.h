@@ -18,6 +18,7 @@
  * The sync protocol: one SOCK_SEQPACKET pair, messages of 16 bytes.
  *
  *   runtime                                executor
+ *      | -- TIMES (+ a file) ---------------> |   only for who asks how long it all takes
  *      | -- FDS (+ descriptors) ------------> |   as many as needed: the donated slots
  *      | -- PLAN (+ the plan's memfd) ------> |   pid and start time are on record by now
  *      |                                      |   ...operations...
@@ -29,6 +30,10 @@
  *      | -- GO -----------------------------> |
  *      | <-- FAILED (index, errno, detail) -- |
  *      | <---------------------- evidence --- |   if there is any (evidence.h); the executor ends
+ *
+ * The file of TIMES is shared memory: a u64 for when the executor got it and one for when each
+ * operation has ended, whether well or not, in nanoseconds of CLOCK_MONOTONIC. It ends with the
+ * first filter, which may not let us ask for the time.
  *
  * End of file on either side means that the other is dead: the executor ends at once. After
  * report_to, FAILED and evidence go to the result fifo instead, for `start` to read; there, end of
@@ -69,6 +74,7 @@ enum message_kind {
     MESSAGE_SYNC = 4,
     MESSAGE_CHILD = 5,
     MESSAGE_FAILED = 6,
+    MESSAGE_TIMES = 7,
 };
 
 struct message {

@@ -343,6 +343,7 @@ static int load_filter(uint64_t flags, const uint64_t *program)
         .len = (unsigned short)(program[0] / sizeof(struct sock_filter)),
         .filter = (struct sock_filter *)(uintptr_t)(program + 1),
     };
+    op_times = NULL; /* to ask for the time may take a system call, and the filter end us for it */
     return (int)syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, flags, &filter);
 }
 

@@ -157,9 +157,9 @@ static bool remove_cgroup(const char *path, int *patience)
 static int delete_box(const char *id)
 {
     // The intent last: until then whoever comes after a crash can finish this.
-    static const char *const NAMES[] = {"fast",        "exec",      "exec.fifo",   "hooks.log",
-                                        "result.fifo", "exit.json", "mounts.json", "state.json",
-                                        "intent.json", NULL};
+    static const char *const NAMES[] = {"fast",        "exec",        "exec.fifo",   "hooks.log",
+                                        "result.fifo", "exit.json",   "mounts.json", "trace",
+                                        "state.json",  "intent.json", NULL};
     const char *cgroup = box.cgroups;
     int patience = 20; // 2 ms: less than it takes to start Python
 

@@ -65,6 +65,8 @@ def _run(verb: str, opts: Options) -> int:
     log.open_log(opts)
     if verb in ("create", "run", "exec"):
         _slow("pyrun.cgroup.grace").begin()  # before the many modules of these are loaded
+    if opts.get("trace"):
+        return int(_slow("pyrun.tracing").run(verb, opts, _slow))
     return int(_slow(f"pyrun.commands.{verb}").run(opts))
 
 

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     # What answers a sync point: gets the descriptor that came along (or -1), gives one to send.
     Answer: TypeAlias = "Callable[[Child, int], int | None]"
 
-FDS, PLAN, GO, SYNC, CHILD, FAILED = range(1, 7)
+FDS, PLAN, GO, SYNC, CHILD, FAILED, TIMES = range(1, 8)
 MAX_FDS = 253  # SCM_MAX_FD of the kernel
 MFD_EXEC = 0x10
 # SEAL, SHRINK, GROW, WRITE; EXEC where the kernel knows it (6.3)
@@ -163,6 +163,12 @@ def _send(child: Child, kind: int, fds: list[int]) -> None:
         raise DiedError("the container's init died") from None
     finally:
         connection.detach()
+
+
+def send_times(child: Child, fd: int) -> None:
+    """A file in which the executor notes the time when each operation has ended: before the
+    plan."""
+    _send(child, TIMES, [fd])
 
 
 def send_plan(child: Child, steps: list[Step], donated: list[int]) -> None:

@@ -11,6 +11,7 @@
         result.fifo         the init reports here why it could not become the user's program
         exit.json           how the init ended, once somebody who waited knows (exit_status.py)
         mounts.json         what `mounts add` has put into it (live_mounts.py)
+        trace               when which operation ended, for `start --trace` (trace_file.py)
         hooks.log           what a hook in the container printed last, if it failed
         notify/             mounted in a container that tells when it is ready (notify.py)
         overlay/            of a root made of layers: what the container wrote (layers.py)

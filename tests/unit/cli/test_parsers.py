@@ -181,6 +181,7 @@ def test_every_option_is_there_with_its_default() -> None:
         "config",
         "console_socket",
         "pid_file",
+        "trace",
     ]
     switches = [
         "debug",

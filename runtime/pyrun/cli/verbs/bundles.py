@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import click
+
 from pyrun.cli.program import Flag, Verb, switch
 from pyrun.cli.verbs.flags import bundle, config, layered_root
 
@@ -51,5 +53,13 @@ VERBS = [
             *layered_root(),
             switch("--json", help="Print the plan as JSON."),
         ],
+    ),
+    Verb(
+        "trace",
+        "Print the ten slowest steps of what --trace has written.",
+        "FILE is of create, run, exec or start (-: standard input). It opens in Perfetto, too.",
+        section=SECTION,
+        example="pyrun trace create.json",
+        params=[click.Argument(["file"])],
     ),
 ]

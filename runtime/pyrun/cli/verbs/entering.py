@@ -6,7 +6,7 @@ from __future__ import annotations
 import click
 
 from pyrun.cli.program import Flag, Verb, switch
-from pyrun.cli.verbs.flags import NUMBER, container_id
+from pyrun.cli.verbs.flags import NUMBER, container_id, trace
 
 WHAT, WHO = "Process", "Rights"
 FILES, WHERE = "Terminal and files", "Container"
@@ -126,6 +126,7 @@ EXEC = Verb(
         *_process(),
         *_rights(),
         *_surroundings(),
+        trace(),
         container_id(),
         click.Argument(["args"], nargs=-1, required=False),
     ],

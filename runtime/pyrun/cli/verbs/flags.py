@@ -138,6 +138,16 @@ def layered_root() -> list[click.Parameter]:
     ]
 
 
+def trace() -> Flag:
+    """Of the verbs that carry out a plan."""
+    return Flag(
+        "--trace",
+        metavar="FILE",
+        section="Looking closer",
+        help="Write how long every step takes to FILE, for Perfetto and 'pyrun trace'.",
+    )
+
+
 def making() -> list[click.Parameter]:
     """The flags of the two verbs that make a container: create and run."""
     return [
@@ -179,5 +189,6 @@ def making() -> list[click.Parameter]:
             help="Keep the caller's session keyring; the container can then read it.",
         ),
         *layered_root(),
+        trace(),
         switch("--no-subreaper", hidden=True, help="Leave orphans of the container to others."),
     ]

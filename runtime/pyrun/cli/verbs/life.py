@@ -7,7 +7,7 @@ import click
 
 from pyrun.cli.program import OptionalArgument, Verb, switch
 from pyrun.cli.verbs.entering import EXEC
-from pyrun.cli.verbs.flags import container_id, making, new_id, regex
+from pyrun.cli.verbs.flags import container_id, making, new_id, regex, trace
 from pyrun.cli.verbs.limits import limits
 
 SECTION = "Life of a container"
@@ -25,7 +25,7 @@ VERBS = [
         "Start the program of a created container.",
         section=SECTION,
         example="pyrun start web",
-        params=[container_id()],
+        params=[trace(), container_id()],
     ),
     Verb(
         "run",
