@@ -106,7 +106,7 @@ def parser() -> argparse.ArgumentParser:
     return found  # fmt: skip
 
 
-def _executable(name: str) -> str:
+def executable(name: str) -> str:
     """The absolute path of a runtime. Raises LookupError."""
     path = shutil.which(name) if "/" not in name else name
     if not path or not os.access(path, os.X_OK) or Path(path).is_dir():
@@ -114,7 +114,7 @@ def _executable(name: str) -> str:
     return os.path.abspath(path)
 
 
-def _labels(paths: list[str]) -> list[str]:
+def labels_of(paths: list[str]) -> list[str]:
     """Their names; of those that share one, the paths."""
     names = [Path(path).name for path in paths]
     return [
@@ -122,7 +122,8 @@ def _labels(paths: list[str]) -> list[str]:
     ]
 
 
-def _version(path: str) -> str:
+def version(path: str) -> str:
+    """The first line that a runtime prints with --version, or what is wrong."""
     try:
         done = subprocess.run([path, "--version"], capture_output=True, text=True, timeout=10)
     except (OSError, subprocess.TimeoutExpired) as error:
@@ -131,7 +132,7 @@ def _version(path: str) -> str:
     return lines[0] if lines else "tells no version"
 
 
-def _host() -> str:
+def machine() -> str:
     """Kernel, cgroup layout and rights, in one line."""
     mounted = leftovers.hierarchies()
     versions = (["v1"] if set(mounted) - {""} else []) + (["v2"] if "" in mounted else [])
@@ -155,8 +156,8 @@ def listing(chosen: list[registry.Requirement]) -> str:
 
 
 def _run(options: argparse.Namespace, chosen: list[registry.Requirement]) -> Report:
-    paths = [_executable(name) for name in options.runtime]
-    labels = _labels(paths)
+    paths = [executable(name) for name in options.runtime]
+    labels = labels_of(paths)
     ids = [entry.id for entry in chosen]
     targets = [Target(label, path, {}, ids) for label, path in zip(labels, paths, strict=True)]
     jobs = engine.jobs_possible(options.jobs)
@@ -166,15 +167,18 @@ def _run(options: argparse.Namespace, chosen: list[registry.Requirement]) -> Rep
             targets, jobs, options.time_limit, options.keep, progress, progress.total
         )
     contestants = [
-        Contestant(label, path, _version(path)) for label, path in zip(labels, paths, strict=True)
+        Contestant(label, path, version(path)) for label, path in zip(labels, paths, strict=True)
     ]
     when = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-    return Report(contestants, findings, _host(), when, time.monotonic() - started)
+    return Report(contestants, findings, machine(), when, time.monotonic() - started)
 
 
-def _write(options: argparse.Namespace, report: Report) -> None:
+def write(options: argparse.Namespace, report: Report) -> None:
+    """Where and in the form that was asked for; of a file, stderr tells. Raises OSError."""
     if options.output:
         Path(options.output).write_text(FORMATS[options.format](report), encoding="utf-8")
+        failed = ", ".join(f"{label} {sums['fail']}" for label, sums in report.total().items())
+        print(f"conformance: {options.output}: failed: {failed}", file=sys.stderr)
     elif options.format == "text":
         sys.stdout.write(as_text.write(report, color=sys.stdout.isatty()))
     else:
@@ -200,11 +204,8 @@ def main(words: list[str]) -> int:
         flags.error(f"no requirement of level {options.level} among those selected")
     try:
         report = _run(options, chosen)
-        _write(options, report)
+        write(options, report)
     except (LookupError, OSError, engine.Broken) as error:
         print(f"conformance: {error}", file=sys.stderr)
         return 2
-    if options.output:
-        failed = ", ".join(f"{label} {sums['fail']}" for label, sums in report.total().items())
-        print(f"conformance: {options.output}: failed: {failed}", file=sys.stderr)
     return 1 if report.failures() else 0

@@ -69,22 +69,26 @@ class Broken(Exception):
 
 
 @contextlib.contextmanager
-def payload() -> Iterator[Path]:
-    """The payload, compiled, or $CONFORMANCE_PAYLOAD. Raises Broken."""
-    if given := os.environ.get("CONFORMANCE_PAYLOAD"):
-        yield Path(given)
-        return
+def workplace() -> Iterator[Path]:
+    """A folder with the payload, compiled, or a copy of $CONFORMANCE_PAYLOAD. Raises Broken."""
+    with tempfile.TemporaryDirectory(prefix="conformance-") as folder:
+        path = Path(folder, "payload")
+        if given := os.environ.get("CONFORMANCE_PAYLOAD"):
+            shutil.copy(given, path)
+        else:
+            _compile(path)
+        yield Path(folder)
+
+
+def _compile(path: Path) -> None:
     compiler = next((name for name in ("cc", "gcc", "clang", "musl-gcc") if shutil.which(name)), "")
     if not compiler:
         raise Broken("no C compiler: install one, or set CONFORMANCE_PAYLOAD to a built payload")
-    with tempfile.TemporaryDirectory(prefix="conformance-") as folder:
-        path = Path(folder, "payload")
-        flags = ["-std=c17", "-D_GNU_SOURCE", "-O1", "-static"]
-        command = [compiler, *flags, "-o", str(path), *map(str, sorted(SOURCES.glob("*.c")))]
-        done = subprocess.run(command, capture_output=True, text=True)
-        if done.returncode != 0:
-            raise Broken(f"the payload does not compile: {done.stderr.strip()}")
-        yield path
+    flags = ["-std=c17", "-D_GNU_SOURCE", "-O1", "-static"]
+    command = [compiler, *flags, "-o", str(path), *map(str, sorted(SOURCES.glob("*.c")))]
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode != 0:
+        raise Broken(f"the payload does not compile: {done.stderr.strip()}")
 
 
 def run(
@@ -103,14 +107,16 @@ def run(
         reports.append(found)
         progress(found)
 
-    with payload() as program:
+    with workplace() as folder:
         settings = {
             "targets": [target._asdict() for target in targets],
-            "payload": str(program),
+            "payload": str(folder / "payload"),
             "limit": limit,
             "keep": keep,
         }
-        os.environ[plugin.RUN] = json.dumps(settings)
+        path = folder / "run.json"  # more than an environment may hold
+        path.write_text(json.dumps(settings))
+        os.environ[plugin.RUN] = str(path)
         os.environ[leftovers.RUNNER] = str(os.getpid())
         plugin.receiver, plugin.announce = receive, total
         try:

@@ -2,11 +2,12 @@
 """What pytest needs to know of checks: which requirement each is for, which runtimes it is made
 with, what it needs of the host, how long it may take, and what it saw.
 
-The run is handed over by the environment (RUN), as worker processes take part in it.
+The run is handed over by a file that the environment names (RUN), as worker processes take part.
 """
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import shutil
@@ -46,9 +47,14 @@ def each(rows: dict[str, Any], needs: tuple[str, ...] = (), may_refuse: bool = F
     )  # fmt: skip
 
 
-def _run() -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(os.environ[RUN])
+@functools.cache
+def _load(path: str) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(Path(path).read_text())
     return found
+
+
+def _run() -> dict[str, Any]:
+    return _load(os.environ[RUN])
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -62,10 +68,24 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Each check once for each runtime."""
+    """Each check once for each runtime that is held to one of its requirements."""
     if "case" in metafunc.fixturenames:
-        targets = _run()["targets"]
-        metafunc.parametrize("target", range(len(targets)), ids=lambda index: f"{index}")
+        names = set(_names(metafunc.definition))
+        wanted = [
+            index
+            for index, target in enumerate(_run()["targets"])
+            if target["ids"] is None or names & set(target["ids"])
+        ]
+        metafunc.parametrize("target", wanted, ids=lambda index: f"{index}")
+
+
+def _names(node: pytest.Item) -> Iterator[str]:
+    """The requirements of a function, of all its rows."""
+    for mark in node.iter_markers():
+        if mark.name == "requirement":
+            yield from mark.args
+        elif mark.name == "parametrize":
+            yield from (name for row in mark.args[1] for inner in row.marks for name in inner.args)
 
 
 def ids_of(item: pytest.Item) -> list[str]:
@@ -79,7 +99,10 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     targets = _run()["targets"]
 
     def wanted(item: pytest.Item) -> bool:
-        chosen = targets[item.callspec.params["target"]]["ids"]  # type: ignore[attr-defined]
+        target = item.callspec.params["target"]  # type: ignore[attr-defined]
+        if not isinstance(target, int):  # of a function that no runtime is held to
+            return False
+        chosen = targets[target]["ids"]
         return chosen is None or bool(set(ids_of(item)) & set(chosen))
 
     items[:] = [item for item in items if wanted(item)]

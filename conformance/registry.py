@@ -70,8 +70,9 @@ class Requirement(NamedTuple):
 
     @property
     def strength(self) -> str:
-        """MUST, SHOULD or MAY: of a level that says the same with another word."""
-        return STRENGTHS[self.level]
+        """MUST, SHOULD or MAY: of a level that says the same with another word. Rows of other
+        suites have levels of their own."""
+        return STRENGTHS.get(self.level, self.level)
 
     @property
     def for_runtime(self) -> bool:

@@ -198,9 +198,27 @@ def allow_real_time(case: Case) -> None:
             path.write_text("20000")
 
 
+def _host_has(case: Case, limit: Limit) -> None:
+    """Skips where no hierarchy has the controller."""
+    v1 = limit.v1 and limit.v1.controller in leftovers.hierarchies()
+    v2 = limit.v2 and limit.v2.controller in host.unified_controllers()
+    if not v1 and not v2 and limit.v1:
+        case.skip(f"the host has no cgroup controller {limit.v1.controller}")
+
+
+def _several_nodes(case: Case) -> None:
+    """Skips where node 0 is what every cgroup has."""
+    online = Path("/sys/devices/system/node/online")
+    if not online.exists() or online.read_text().strip() == "0":
+        case.skip("the host has one memory node")
+
+
 @each({f"config-linux.{name}": row for name, row in LIMITS.items()}, may_refuse=True)
 def check_limit(case: Case, row: Limit) -> None:
     """As a created container's cgroup has it."""
+    if "mems" in row.resources.get("cpu", {}):
+        _several_nodes(case)
+    _host_has(case, row)
     kernel_has(case, row.v1, row.write)
     if "realtimeRuntime" in row.resources.get("cpu", {}):
         allow_real_time(case)
@@ -338,7 +356,10 @@ def check_rdma_empty(case: Case) -> None:
     case.refused(case.box, "create with an rdma device and no limit")
 
 
-@each({"config-linux.unified": None, "config-linux.unified.controllers": None}, needs=("no-v1",))
+@each(
+    {"config-linux.unified": None, "config-linux.unified.controllers": None},
+    needs=("no-v1", "controller:memory", "controller:pids"),
+)
 def check_unified(case: Case, row: None) -> None:
     """memory.high and pids.max, of a cgroup whose parent is new."""
     case.box.config["linux"]["resources"]["unified"] = {

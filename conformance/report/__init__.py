@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from conformance.engine import OUTCOMES, Finding
-from conformance.registry import DOCUMENTS, LEVELS, Requirement
+from conformance.registry import DOCUMENTS, LEVELS, VERSION, Requirement
 
 
 class Contestant(NamedTuple):
@@ -28,6 +28,9 @@ class Report(NamedTuple):
     host: str  # kernel and cgroup layout
     when: str  # ISO 8601
     seconds: float
+    title: str = "OCI runtime conformance"
+    about: str = f"Runtime specification {VERSION}, statement by statement"
+    again_by: str = "python3 -m conformance --runtime {path} --select {id}"
 
     @property
     def labels(self) -> list[str]:
@@ -56,12 +59,14 @@ class Report(NamedTuple):
     def by_level(self) -> dict[str, dict[str, Counter[str]]]:
         """Sums of MUST, SHOULD and MAY."""
         found = self.sums(lambda requirement: requirement.strength)
-        return {level: found[level] for level in LEVELS if level in found}
+        order = [*LEVELS, *(level for level in found if level not in LEVELS)]
+        return {level: found[level] for level in order if level in found}
 
     def by_document(self) -> dict[str, dict[str, Counter[str]]]:
         """Sums of each document."""
         found = self.sums(lambda requirement: requirement.document)
-        return {f"{name}.md": found[name] for name in DOCUMENTS if name in found}
+        order = [*DOCUMENTS, *(name for name in found if name not in DOCUMENTS)]
+        return {file_name(name): found[name] for name in order if name in found}
 
     def total(self) -> dict[str, Counter[str]]:
         """Sums of everything, by label."""
@@ -70,8 +75,15 @@ class Report(NamedTuple):
     def again(self, finding: Finding) -> str:
         """What to run to see a finding again."""
         path = next(entry.path for entry in self.contestants if entry.label == finding.label)
-        words = ["--runtime", path, "--select", finding.requirement.id]
-        return f"python3 -m conformance {shlex.join(words)}"
+        requirement = finding.requirement
+        return self.again_by.format(
+            path=shlex.quote(path), id=requirement.id, document=shlex.quote(requirement.document)
+        )
+
+
+def file_name(document: str) -> str:
+    """Of a document: those of the specification end in .md."""
+    return f"{document}.md" if document in DOCUMENTS else document
 
 
 def counts(counter: Counter[str]) -> list[int]:

@@ -14,8 +14,8 @@ from html import escape
 from pathlib import Path
 
 from conformance.engine import OUTCOMES, Finding
-from conformance.registry import LEVELS, VERSION, Requirement
-from conformance.report import Report, as_json, counts
+from conformance.registry import Requirement
+from conformance.report import Report, as_json, counts, file_name
 
 HERE = Path(__file__).parent
 SIGNS = {"pass": "\N{CHECK MARK}", "fail": "\N{MULTIPLICATION X}", "skip": "\N{EN DASH}",
@@ -50,7 +50,7 @@ def _cards(report: Report) -> Iterator[str]:
         yield f'<section class="card"><h2>{escape(entry.label)}</h2>'
         yield f'<p class="version" title="{escape(entry.path)}">{escape(entry.version)}</p>'
         yield f'<table class="sums"><thead><tr><th></th><th></th>{_heads()}</tr></thead><tbody>'
-        for level in [*(level for level in LEVELS if level in levels), "all"]:
+        for level in [*levels, "all"]:
             counter = total[entry.label] if level == "all" else levels[level][entry.label]
             yield f'<tr class="{level}"><th scope="row">{level}</th><td>{_bar(counter)}</td>'
             yield f"{_numbers(counter)}</tr>"
@@ -107,7 +107,7 @@ def _matrix(report: Report) -> Iterator[str]:
             if section[0]:
                 yield "</tbody>"
             section = (requirement.document, requirement.section)
-            title = f"<small>{section[0]}.md</small> {escape(section[1])}"
+            title = f"<small>{file_name(section[0])}</small> {escape(section[1])}"
             span = 2 + len(report.labels)
             head = f'<th colspan="{span}" scope="rowgroup">{title}</th>'
             yield f'<tbody><tr class="section">{head}</tr>'
@@ -135,7 +135,8 @@ def write(report: Report) -> str:
     parts = {
         "style": (HERE / "page.css").read_text(),
         "script": (HERE / "page.js").read_text(),
-        "version": VERSION,
+        "title": escape(report.title),
+        "about": escape(report.about),
         "names": escape(", ".join(report.labels)),
         "when": report.when,
         "host": escape(report.host),

@@ -8,12 +8,13 @@ from typing import Any
 
 from conformance.engine import Finding
 from conformance.registry import VERSION
-from conformance.report import Report
+from conformance.report import Report, file_name
 
 
 def document(report: Report) -> dict[str, Any]:
     """The report as plain values."""
     return {
+        "title": report.title,
         "specification": VERSION,
         "when": report.when,
         "host": report.host,
@@ -29,7 +30,7 @@ def document(report: Report) -> dict[str, Any]:
                 "id": requirement.id,
                 "level": requirement.level,
                 "strength": requirement.strength,
-                "document": f"{requirement.document}.md",
+                "document": file_name(requirement.document),
                 "section": requirement.section,
                 "says": requirement.says,
                 "results": {finding.label: _result(report, finding) for finding in findings},

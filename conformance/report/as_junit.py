@@ -7,7 +7,7 @@ import re
 from xml.etree import ElementTree as ET
 
 from conformance.engine import Finding
-from conformance.report import Report
+from conformance.report import Report, file_name
 
 FORBIDDEN = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")  # in XML 1.0
 
@@ -18,7 +18,7 @@ def _clean(text: str) -> str:
 
 def write(report: Report) -> str:
     """The whole document."""
-    root = ET.Element("testsuites", name="OCI runtime conformance")
+    root = ET.Element("testsuites", name=report.title)
     for contestant in report.contestants:
         findings = [found for found in report.findings if found.label == contestant.label]
         skipped = sum(found.outcome in ("skip", "not observable") for found in findings)
@@ -43,7 +43,7 @@ def _case(report: Report, suite: ET.Element, finding: Finding) -> None:
     case = ET.SubElement(
         suite,
         "testcase",
-        classname=f"{requirement.document}.md {requirement.section}",
+        classname=f"{file_name(requirement.document)} {requirement.section}",
         name=f"{requirement.id} {requirement.level}: {requirement.says}",
         time=f"{sum(look.seconds for look in finding.looks):.3f}",
     )

@@ -7,8 +7,7 @@ from collections import Counter
 from collections.abc import Iterator
 
 from conformance.engine import OUTCOMES
-from conformance.registry import VERSION
-from conformance.report import Report, counts
+from conformance.report import Report, counts, file_name
 
 WORDS = {"pass": "pass", "fail": "**fail**", "skip": "skip", "not observable": "–"}
 
@@ -54,7 +53,7 @@ def _matrix(report: Report) -> Iterator[str]:
     for requirement, findings in report.rows():
         if section != (requirement.document, requirement.section):
             section = (requirement.document, requirement.section)
-            yield f"\n### {requirement.document}.md: {requirement.section}\n"
+            yield f"\n### {file_name(requirement.document)}: {requirement.section}\n"
             yield _row("requirement", "level", "what it says", *report.labels)
             yield _row(*["---"] * (3 + len(report.labels)))
         words = [WORDS[finding.outcome] for finding in findings]
@@ -63,7 +62,7 @@ def _matrix(report: Report) -> Iterator[str]:
 
 def write(report: Report) -> str:
     """The whole report."""
-    lines = [f"# Conformance to the OCI runtime specification {VERSION}", ""]
+    lines = [f"# {report.title}", "", f"{report.about}.", ""]
     lines += [f"- {entry.label}: {_cell(entry.version)}" for entry in report.contestants]
     lines += [f"- host: {report.host}", f"- {report.when}", "", "## Sums", ""]
     lines += [*sums("level", report.by_level() | {"all": report.total()}), ""]

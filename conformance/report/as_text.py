@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterator
 
 from conformance.engine import OUTCOMES, Finding
-from conformance.report import Report, counts
+from conformance.report import Report, counts, file_name
 
 WORDS = {"pass": "pass", "fail": "FAIL", "skip": "skip", "not observable": "n/o"}
 COLORS = {"pass": "32", "fail": "1;31", "skip": "33", "not observable": "2"}
@@ -44,7 +44,7 @@ def _matrix(report: Report, color: bool) -> Iterator[str]:
     for requirement, findings in report.rows():
         if section != (requirement.document, requirement.section):
             section = (requirement.document, requirement.section)
-            yield f"\n{names} {requirement.document}.md, {requirement.section}"
+            yield f"\n{names} {file_name(requirement.document)}, {requirement.section}"
         words = "".join(
             _word(finding.outcome, width, color)
             for finding, width in zip(findings, widths, strict=True)
