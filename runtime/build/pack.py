@@ -22,7 +22,7 @@ BACKEND = "_cffi_backend"  # what the extension modules import
 SLOW = (
     *("pyrun.cli.program", "pyrun.cli.verbs", "pyrun.cli.grammar", "pyrun.cli.version"),
     *("pyrun.describe", "pyrun.validate", "pyrun.spec_default", "pyrun.json_lines", "pyrun.types"),
-    *("pyrun.commands.plan", "pyrun.commands.validate", "pyrun.commands.spec"),
+    *("pyrun.commands.plan", "pyrun.plan_diff", "pyrun.commands.validate", "pyrun.commands.spec"),
     *("pyrun.commands.features", "pyrun.features"),
     *("pyrun.commands.trace", "pyrun.tracing", "pyrun.trace_file", "pyrun.commands.wait"),
     *("pyrun.commands.mounts", "pyrun.live_mounts", "pyrun.compile.live_mounts"),

@@ -10,6 +10,7 @@ from pyrun import describe, idmaps, prepare
 from pyrun.cgroup.procs import directories
 from pyrun.compile import rlimits, seccomp
 from pyrun.compile.donations import donations, lays_apart, namespace
+from pyrun.errors import Error
 from pyrun.init import read_text
 from pyrun.jsonscan import dumps
 from pyrun.linux import CLONE_NEWUSER
@@ -22,13 +23,46 @@ if TYPE_CHECKING:
     from pyrun.types import Config, Facts, Options
 
 ID = "ID"  # of a container that will never be
+TROUBLE = 2  # the exit code of a --diff that can't be made, as diff(1) has it
 
 
 def run(opts: Options) -> int:
-    """Print the plan of `bundle` (default: the current directory) on stdout.
+    """Print the plan of `bundle` (default: the current directory) on stdout, or how that of `diff`
+    is another: then the exit code is that of diff(1), also of the Error.
+
+    Raises Error for what would keep `create` from making a plan.
+    """
+    if opts["diff"]:
+        return _differences(opts)
+    found, _ = made(opts)
+    sys.stdout.write(dumps(found, "  ") + "\n" if opts.get("json") else text(found))
+    return 0
+
+
+def _differences(opts: Options) -> int:
+    # Only for that.
+    from pyrun import plan_diff
+
+    where = ""
+    try:
+        if opts["json"]:
+            raise Error("--diff and --json do not go together")
+        old = made(opts)
+        where = f"{opts['diff']}: "
+        new = made({**opts, "bundle": opts["diff"]})
+    except Error as error:
+        raise Error(f"{where}{error}", code=TROUBLE) from None
+    names = (old[0]["bundle"], new[0]["bundle"])
+    found = plan_diff.unified(plan_diff.rows(*old), plan_diff.rows(*new), names)
+    sys.stdout.write(found)
+    return int(found != "")
+
+
+def made(opts: Options) -> tuple[dict[str, Any], Config]:
+    """The plan of a bundle as document() has it, and the config.
 
     A bundle without a user namespace takes root: for another caller its plan is the one root would
-    get, and says so. Raises Error for what would keep `create` from making a plan.
+    get, and says so. Raises Error.
     """
     opts = {**opts, "id": ID}
     config, facts = prepare.gather(opts, fifo=True)
@@ -37,9 +71,7 @@ def run(opts: Options) -> int:
         caller = f"root (not uid {os.geteuid()}: without a user namespace it takes root)"
         assume_root(facts)
     prepared = prepare.complete(opts, config, facts, cache="")
-    found = document(prepared, caller)
-    sys.stdout.write(dumps(found, "  ") + "\n" if opts.get("json") else text(found))
-    return 0
+    return document(prepared, caller), config
 
 
 def assume_root(facts: Facts) -> None:

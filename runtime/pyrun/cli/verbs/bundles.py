@@ -52,6 +52,12 @@ VERBS = [
             config(),
             *layered_root(),
             switch("--json", help="Print the plan as JSON."),
+            Flag(
+                "--diff",
+                metavar="DIR",
+                help="Print what is otherwise in the plan of this bundle, as diff does: the exit"
+                " code is 1 if anything is, 2 for an error.",
+            ),
         ],
     ),
     Verb(
