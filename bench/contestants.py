@@ -46,6 +46,10 @@ class Runtime:
         """start, state, kill or delete."""
         return [*self._program, name, self.id, *(["KILL"] if name == "kill" else [])]
 
+    def exec(self, words: list[str]) -> list[str]:
+        """In the container that runs, until it ends."""
+        return [*self._program, "exec", self.id, *words]
+
     def pid(self) -> int:
         """Of the init that create() has left."""
         return int(self.pid_file.read_text())
@@ -82,6 +86,9 @@ class Floor(Runtime):
 
     def verb(self, name: str) -> list[str]:
         return [self.path, name, self.folder, *(["9"] if name == "kill" else [])]
+
+    def exec(self, words: list[str]) -> list[str]:
+        return [self.path, "exec", self.folder, *words]
 
     def clean(self, commands: process.Commands) -> None:
         shutil.rmtree(self.folder, ignore_errors=True)

@@ -6,6 +6,7 @@
 //
 //   floor run ROOTFS PROGRAM [ARGUMENT...]          until it ends; its exit code
 //   floor create FOLDER ROOTFS PROGRAM [ARG...]     FOLDER is made; FOLDER/pid is the init's
+//   floor exec FOLDER PROGRAM [ARG...]              beside the init, until it ends; its exit code
 //   floor start|state|delete FOLDER
 //   floor kill FOLDER SIGNAL
 #include <errno.h>
@@ -194,6 +195,23 @@ static int state(void)
     return EXIT_SUCCESS;
 }
 
+static int join(char **program)
+{
+    static char *environment[] = {"PATH=/bin:/usr/bin", NULL};
+    char text[16];
+    int status;
+    int init = (int)syscall(SYS_pidfd_open, recorded(text, sizeof text), 0);
+
+    must(init >= 0 && setns(init, NAMESPACES) == 0, "setns");
+    pid_t pid = fork();
+    if (pid == 0) {
+        execve(program[0], program, environment);
+        must(false, program[0]);
+    }
+    must(pid > 0 && waitpid(pid, &status, 0) == pid, "waitpid");
+    return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+}
+
 static int remove_all(const char *folder)
 {
     must(unlink("pid") == 0, "pid");
@@ -212,11 +230,13 @@ int main(int argc, char **argv)
     if (strcmp(verb, "create") == 0 && argc > 4)
         return create(argv[2], argv + 3);
     if (*verb == '\0' || chdir(argv[2]) < 0) {
-        fputs("floor: run|create|start|state|kill|delete FOLDER ...\n", stderr);
+        fputs("floor: run|create|start|exec|state|kill|delete FOLDER ...\n", stderr);
         return 125;
     }
     if (strcmp(verb, "start") == 0)
         return start();
+    if (strcmp(verb, "exec") == 0 && argc > 3)
+        return join(argv + 3);
     if (strcmp(verb, "state") == 0)
         return state();
     if (strcmp(verb, "kill") == 0 && argc > 3)
