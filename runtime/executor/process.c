@@ -33,6 +33,7 @@
 #define KEY_USER_SEARCH 0x00080000U /* KEY_USR_SEARCH: the container's user may look into it */
 
 static char home[PATH_MAX + 6];
+static char listen_pid[sizeof "LISTEN_PID=2147483647"];
 const char *executable;
 
 int op_setns(const uint64_t *arg)
@@ -312,6 +313,19 @@ int op_find_home(const uint64_t *arg)
     return 0;
 }
 
+int op_find_pid(const uint64_t *arg)
+{
+    (void)arg;
+    char digits[12];
+    char *first = digits + sizeof digits;
+    *--first = 0;
+    for (pid_t rest = getpid(); rest > 0; rest /= 10)
+        *--first = (char)('0' + rest % 10);
+    memcpy(listen_pid, "LISTEN_PID=", sizeof "LISTEN_PID=");
+    memcpy(listen_pid + strlen(listen_pid), first, strlen(first) + 1);
+    return 0;
+}
+
 int op_find_executable(const uint64_t *arg)
 {
     int best = ENOENT;
@@ -374,8 +388,10 @@ int op_close_others(const uint64_t *arg)
 int op_execve(const uint64_t *arg)
 {
     char **env = list(arg[1]);
-    for (char **entry = env; home[0] && *entry; entry++)
-        if (strcmp(*entry, "HOME=") == 0)
+    for (char **entry = env; *entry; entry++)
+        if (home[0] && strcmp(*entry, "HOME=") == 0)
             *entry = home;
+        else if (listen_pid[0] && strcmp(*entry, "LISTEN_PID=") == 0)
+            *entry = listen_pid;
     return execve(executable, list(arg[0]), env);
 }

@@ -66,7 +66,7 @@ def inherited(extra: int) -> tuple[int, list[tuple[str, str]]]:
                 f"descriptor {fd} is to be preserved, but it is not open",
                 hint=f"--preserve-fds {extra}, LISTEN_FDS {listen}: they start at 3",
             ) from None
-    names = [("LISTEN_FDS", str(listen)), ("LISTEN_PID", "1")] if listen else []
+    names = [("LISTEN_FDS", str(listen)), ("LISTEN_PID", "")] if listen else []
     if listen and "LISTEN_FDNAMES" in os.environ:
         names.append(("LISTEN_FDNAMES", os.environ["LISTEN_FDNAMES"]))
     return listen + extra, names

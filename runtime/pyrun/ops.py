@@ -441,6 +441,11 @@ def find_home(uid: int) -> Op:
     return ("find_home", (uid,), 0)
 
 
+def find_pid() -> Op:
+    """LISTEN_PID for this process: sd_listen_fds(3)."""
+    return ("find_pid", (), 0)
+
+
 def find_executable(candidates: list[str]) -> Op:
     """Choose the first that is a file we may execute; execve takes it."""
     return ("find_executable", (candidates,), 0)
@@ -502,5 +507,6 @@ def close_others(first: int) -> Op:
 
 
 def execve(args: list[str], env: list[str]) -> Op:
-    """execve(2) of what find_executable chose. An entry `HOME=` takes what find_home found."""
+    """execve(2) of what find_executable chose. An entry `HOME=` takes what find_home found,
+    `LISTEN_PID=` what find_pid did."""
     return ("execve", (args, env), 0)

@@ -204,7 +204,7 @@ WORK: dict[str, list[Op]] = {
     "capset": [ops.capset(0, 1, 0), ops.set_ambient(0)],
     "set_ambient": [ops.capset(1, 1, 1), ops.set_ambient(1)],
     "enter_cwd": [ops.open_cwd("/", A), ops.enter_cwd("/", A), ops.enter_cwd("/", EMPTY)],
-    "find_home": [ops.find_home(0), ops.find_home(4294967294)],
+    "find_home": [ops.find_home(0), ops.find_home(4294967294), ops.find_pid()],
     "find_executable": [ops.find_executable(["/nowhere/sh", "/bin/sh"])],
     "run_hook": [
         ops.open_host("/dev/null", os.O_RDWR, A),

@@ -92,6 +92,13 @@ def test_listen_fds(container: Container, verb: str) -> None:
     assert [line.split()[0] for line in fds.splitlines()] == list("0123")
 
 
+@differs(runc="1.1 says that it were process 1", crun="1.8 sets LISTEN_PID alone")
+def test_listen_pid_in_the_pid_namespace_of_the_host(container: Container) -> None:
+    container.bundle.namespaces("mount", "uts", "ipc", "network")
+    env, _ = activated(container, "create", "LISTEN_PID=$$ LISTEN_FDS=1")
+    assert f"LISTEN_PID={container.pid}" in env.splitlines()
+
+
 @with_peers
 @differs(runc="1.1 drops the names", crun="1.8 sets LISTEN_PID alone")
 def test_names_of_listen_fds(container: Container) -> None:

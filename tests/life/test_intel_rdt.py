@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from life.bundles import Bundle
+from life.exec_steps import end
 from life.runtimes import Container
 from needs import excuse
 
@@ -65,6 +66,12 @@ def test_a_whole_life(container: Container, bundle: Bundle, tmp_path: Path) -> N
     assert (group / "schemata").read_text() == "L3:0=f\n"
     record = json.loads((container.runtime.root / container.id / "intent.json").read_text())
     assert record["intel_rdt"]["made"] == [str(group)]
+    pid_file = bundle.path / "exec.pid"
+    flags = ["--detach", "--pid-file", pid_file]
+    assert container.exec("sleep 100", flags=flags, prefix=prefix).code == 0
+    joined = int(pid_file.read_text())
+    assert (group / "tasks").read_text().startswith(f"{joined}\n"), "who joins is not born there"
+    end(joined)
     assert container.delete("--force", prefix=prefix).code == 0
     assert os.listdir(tmp_path) == []
 

@@ -24,6 +24,7 @@ EXEC = (
     joining.set_umask,
     process.open_cwd,  # as root
     process.find_home,
+    process.find_pid,
     process.prepare_landlock,  # as root
     rlimits.limit,  # after the last descriptor; as root, for raising takes CAP_SYS_RESOURCE
     process.apply_labels,  # in the process itself, which is found by its pid

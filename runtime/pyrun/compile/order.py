@@ -64,6 +64,7 @@ INIT = (
     process.set_umask,
     process.open_cwd,  # as root
     process.find_home,
+    process.find_pid,
     process.prepare_landlock,  # as root; after the root is what the rules' paths start at
     hooks.prepare_start,
     rlimits.limit,  # after the last descriptor; as root, for raising takes CAP_SYS_RESOURCE

@@ -147,7 +147,8 @@ def _restrict(config: Config, facts: Facts) -> Steps:
 
 
 def environment(config: Config, facts: Facts) -> list[str]:
-    """process.env, the last of a name wins; HOME= is a place for find_home."""
+    """process.env, the last of a name wins; HOME= is a place for find_home, LISTEN_PID= for
+    find_pid."""
     values = {}
     for entry in config["process"].get("env") or []:
         name, _, value = entry.partition("=")
@@ -177,6 +178,13 @@ def find_home(config: Config, facts: Facts) -> Steps:
     if "HOME=" in environment(config, facts):
         uid = (config["process"].get("user") or {}).get("uid") or 0
         yield "/process/env", ops.find_home(uid)
+
+
+def find_pid(config: Config, facts: Facts) -> Steps:
+    """As the process itself knows it, where descriptors of socket activation are handed on to it:
+    1 in a pid namespace of its own, and nobody knows before in another one."""
+    if ("LISTEN_PID", "") in facts["extra_env"]:
+        yield "/process/env", ops.find_pid()
 
 
 def find(config: Config, facts: Facts) -> Steps:

@@ -83,6 +83,14 @@ def test_environment(
     assert rules.environment(config, with_facts(config, extra_env=extra)) == expected
 
 
+def test_pid_for_socket_activation() -> None:
+    """Not for one that the config names itself."""
+    assert told(rules.find_pid, process(), extra_env=[("LISTEN_PID", "")]) == [
+        "process.env: find_pid()"
+    ]
+    assert told(rules.find_pid, process(env=["LISTEN_PID="])) == []
+
+
 @pytest.mark.parametrize(
     ("name", "env", "expected"),
     [
