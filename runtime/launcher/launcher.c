@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdlib.h>
@@ -22,30 +23,26 @@
 // utf8: paths and ids are UTF-8 whatever the locale is, and no locale file is read.
 #define PYTHON_OPTIONS "-I", "-S", "-B", "-X", "utf8", "-c", BOOT
 
-// argv of Python: '-c', the package's folder, the name we were called by, our arguments. _exit:
-// main has flushed, and taking the interpreter down in good order costs a millisecond for nothing.
-//
-// The pack (pyrun/pack.py) spares the search for sixty modules; an install may be without one.
+// argv of Python: '-c', the package's folder, the name we were called by, our arguments. An install
+// may be without a pack (pyrun/pack.py).
 #define BOOT                                                                                       \
-    "import marshal, posix, sys\n"                                                                 \
+    "import marshal, sys\n"                                                                        \
     "folder = sys.argv[1]\n"                                                                       \
     "sys.path.append(folder)\n"                                                                    \
     "del sys.argv[:2]\n"                                                                           \
     "try:\n"                                                                                       \
     " with open(folder + '/pyrun/pyrun.pack', 'rb', 0) as file:\n"                                 \
-    "  data = memoryview(file.readall())\n"                                                        \
+    "  pack = memoryview(file.readall())\n"                                                        \
     "except FileNotFoundError:\n"                                                                  \
-    " pass\n"                                                                                      \
-    "else:\n"                                                                                      \
-    " scope = {'__name__': 'pyrun.pack'}\n"                                                        \
-    " codes = data[4 + int.from_bytes(data[:4], 'little'):]\n"                                     \
-    " table = marshal.loads(data[4:])\n"                                                           \
-    " exec(marshal.loads(codes[table['pyrun.pack'][1]:]), scope)\n"                                \
-    " scope['install'](folder, table, codes)\n"                                                    \
-    "from pyrun.__main__ import main\n"                                                            \
-    "posix._exit(main(sys.argv))\n"
+    " from pyrun.__main__ import finish\n"                                                         \
+    " finish(sys.argv)\n"                                                                          \
+    "module = sys.modules['pyrun.pack'] = type(sys)('pyrun.pack')\n"                               \
+    "exec(marshal.loads(pack[4:]), module.__dict__)\n"                                             \
+    "module.boot(folder, pack)\n"
 
 #define PACKAGES "/lib/python" PYTHON_VERSION "/site-packages"
+// What we become where the build could make it: interpreter.c. Else it is Python as it is.
+#define INTERPRETER "/pyrun/interpreter"
 
 static void say(const char *text)
 {
@@ -127,32 +124,38 @@ static const char *name_of(const char *argv0)
     return argv0 ? argv0 : "pyrun";
 }
 
+// Becomes `program`, with `fixed` words before ours; returns if it can't.
+static void become(const char *program, const char *const *fixed, size_t count, int argc,
+                   char **argv)
+{
+    size_t given = argc > 1 ? (size_t)argc - 1 : 0;
+    const char **args = calloc(count + given + 3, sizeof *args); // + program, name, final NULL
+
+    if (!args)
+        return;
+    args[0] = program;
+    memcpy(args + 1, fixed, count * sizeof *args);
+    args[count + 1] = name_of(argc > 0 ? argv[0] : NULL);
+    memcpy(args + count + 2, argv + 1, given * sizeof *args);
+    execve(program, (char **)args, environ);
+    free(args);
+}
+
 int main(int argc, char **argv)
 {
-    static char python[PATH_MAX], packages[PATH_MAX];
-    const char *options[] = {PYTHON_OPTIONS};
-    size_t fixed = sizeof options / sizeof *options;
-    size_t given = argc > 1 ? (size_t)argc - 1 : 0;
-    const char **args;
-    int code, error;
+    static char python[PATH_MAX], packages[PATH_MAX], interpreter[PATH_MAX];
+    int code;
 
     if (!hold_standard_fds())
         return EXIT_FAILURE; // no fd to complain on
     code = fast_verb(argc, argv);
     if (code != FAST_PYTHON)
         return code;
-    if (!locate(python, packages))
+    if (!locate(python, packages) || !join(interpreter, packages, INTERPRETER))
         return fail("cannot find its own place in ", "/proc/self/exe", errno);
-    args = calloc(fixed + given + 4, sizeof *args); // + python, packages, name and the final NULL
-    if (!args)
-        return fail("cannot start ", python, errno);
-    args[0] = python;
-    memcpy(args + 1, options, sizeof options);
-    args[fixed + 1] = packages;
-    args[fixed + 2] = name_of(argc > 0 ? argv[0] : NULL);
-    memcpy(args + fixed + 3, argv + 1, given * sizeof *args);
-    execve(python, (char **)args, environ);
-    error = errno;
-    free(args);
-    return fail("cannot start its Python ", python, error);
+    signal(SIGCHLD, SIG_DFL); // ignored by the caller, our children could not be waited for
+    const char *const plain[] = {PYTHON_OPTIONS, packages};
+    become(interpreter, (const char *[]){packages}, 1, argc, argv);
+    become(python, plain, sizeof plain / sizeof *plain, argc, argv);
+    return fail("cannot start its Python ", python, errno);
 }

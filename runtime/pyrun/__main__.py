@@ -6,9 +6,8 @@ from __future__ import annotations
 import errno
 import os
 import sys
-from _signal import SIG_DFL, SIGCHLD, signal
 
-from pyrun import log
+from pyrun import log, pack
 from pyrun.cli import hot
 from pyrun.errors import EXEC_FAILURE, GENERIC, Error, reason
 
@@ -21,6 +20,8 @@ if TYPE_CHECKING:
 # What a shell reports of a process that this signal ended.
 INTERRUPTED = 128 + 2
 OUTPUT_CLOSED = 128 + 13
+# What these do takes half of Python, as long as nothing fails (pyrun/pack.py).
+SHORT = ("create", "run", "exec", "start", "state", "kill", "delete")
 
 
 def main(argv: list[str]) -> int:
@@ -31,10 +32,9 @@ def main(argv: list[str]) -> int:
     # State, sockets and temporary files are private. Modes that others need are set explicitly, and
     # hooks get the caller's umask back.
     umask = os.umask(0o077)
-    signal(SIGCHLD, SIG_DFL)  # ignored by the caller, our children could not be waited for
     verb = ""
     try:
-        parsed = hot.parse(argv[1:]) or _slow("pyrun.cli.explain").explain(argv)
+        parsed = hot.parse(argv[1:]) or _explain(argv)
         code = 0
         if isinstance(parsed, int):
             code = parsed
@@ -61,12 +61,20 @@ def finish(argv: list[str]) -> NoReturn:
     os._exit(main(argv))
 
 
+def _explain(argv: list[str]) -> Any:
+    pack.complete()
+    return _slow("pyrun.cli.explain").explain(argv)
+
+
 def _run(verb: str, opts: Options) -> int:
+    if verb not in SHORT:
+        pack.complete()
     log.open_log(opts)
     if verb in ("create", "run", "exec"):
         _slow("pyrun.cgroup.grace").begin()  # before the many modules of these are loaded
     if opts.get("trace"):
         return int(_slow("pyrun.tracing").run(verb, opts, _slow))
+    load(verb)
     return int(_slow(f"pyrun.commands.{verb}").run(opts))
 
 
@@ -74,6 +82,10 @@ def _handler(argv0: str) -> str:
     """The handler that a link to us names, as crun-wasm does: pyrun-HANDLER."""
     name = argv0.rpartition("/")[2]
     return name[6:] if name.startswith("pyrun-") else ""
+
+
+def load(verb: str) -> None:
+    """Hook of the pack: the modules of a verb, all at once."""
 
 
 def _slow(name: str) -> Any:
@@ -84,8 +96,9 @@ def _slow(name: str) -> Any:
 
 def _flush() -> None:
     """Writes what is left of standard output; a full disk must not pass for success."""
-    if sys.stdout is not None:
-        sys.stdout.flush()
+    output = getattr(sys, "stdout", None)
+    if output is not None:
+        output.flush()
 
 
 def _unexpected(error: BaseException, verb: str) -> int:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import errno
 import os
 import select
-from _signal import pidfd_send_signal
 
 from pyrun.errors import from_os
 from pyrun.state import EXEC_FIFO
@@ -87,6 +86,9 @@ def open_init(container: Container) -> int:
 
 def signal(pidfd: int, number: int) -> bool:
     """Send a signal; False if the process is gone. Raises Error."""
+    # Here, for it takes all of Python (pyrun/pack.py).
+    from _signal import pidfd_send_signal
+
     try:
         pidfd_send_signal(pidfd, number)
     except ProcessLookupError:

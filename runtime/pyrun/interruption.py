@@ -1,31 +1,78 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The signals by which a person or an engine ends a verb that makes a container."""
+"""The signals by which a person or an engine ends a verb that makes something.
+
+They are held back as long as only half of Python is there (pyrun/pack.py), which knows no handlers:
+whoever waits long asks for them. With all of it they interrupt whatever is being done.
+"""
 
 from __future__ import annotations
 
-from _signal import SIG_DFL, SIG_IGN, SIGHUP, SIGINT, SIGTERM, getsignal
-from _signal import signal as on_signal
+import select
 
-from pyrun.errors import Error
+from pyrun import pack
+from pyrun.errors import Error, reason
+from pyrun.kernel._linux import ffi, lib
+
+NUMBERS = (1, 2, 15)  # SIGHUP, SIGINT, SIGTERM: signal(7)
+_held = -1  # a signalfd(2) of them
+_ignored = False
 
 
 def catch() -> None:
     """What ends us is an Error from here on, so that all is undone."""
-    for number in (SIGHUP, SIGTERM):
-        if getsignal(number) != SIG_IGN:  # as under nohup
-            on_signal(number, _interrupted)
+    global _held, _ignored
+    _ignored = False
+    if pack.is_whole():
+        _handle()
+        return
+    _held = lib.pyrun_hold_signals(ffi.new("int[]", NUMBERS), len(NUMBERS))
+    if _held < 0:
+        raise Error(f"signalfd: {reason(-_held)}")
+    pack.later(_handle)
+
+
+def wait(fd: int) -> None:
+    """Return when there is something to be read there, or end of file. Raises Error when one of
+    the signals comes before."""
+    if _held < 0:
+        return  # it interrupts the reading
+    poll = select.poll()
+    poll.register(fd, select.POLLIN)
+    poll.register(_held, select.POLLIN)
+    if dict(poll.poll()).get(_held):
+        pack.complete()
 
 
 def ignore() -> None:
     """What was begun is finished: those that a person or an engine ends us by have to wait."""
-    for number in (SIGHUP, SIGINT, SIGTERM):
-        on_signal(number, SIG_IGN)
+    global _held, _ignored
+    _ignored = True
+    _held = -1  # blocked they stay
+    if pack.is_whole():
+        _handle()
 
 
 def allow() -> None:
     """A person or an engine may end us again: what was begun is finished."""
-    for number in (SIGINT, SIGTERM):
-        on_signal(number, SIG_DFL)
+    from _signal import SIG_DFL, SIG_UNBLOCK, pthread_sigmask, signal
+
+    for number in NUMBERS:
+        signal(number, SIG_DFL)
+    pthread_sigmask(SIG_UNBLOCK, NUMBERS)
+
+
+def _handle() -> None:
+    """By handlers, which all of Python has; what was held back comes now."""
+    from _signal import SIG_IGN, SIG_UNBLOCK, getsignal, pthread_sigmask, signal
+
+    global _held
+    _held = -1
+    for number in NUMBERS:
+        if _ignored:
+            signal(number, SIG_IGN)
+        elif getsignal(number) != SIG_IGN:  # as under nohup
+            signal(number, _interrupted)
+    pthread_sigmask(SIG_UNBLOCK, NUMBERS)
 
 
 def _interrupted(number: int, _frame: object) -> None:

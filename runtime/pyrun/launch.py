@@ -19,7 +19,7 @@ from _socket import (
 )
 from _struct import Struct
 
-from pyrun import plan
+from pyrun import interruption, plan
 from pyrun.compile.mount_options import tree_flags
 from pyrun.errors import Error, from_os, reason
 from pyrun.kernel._linux import ffi, lib
@@ -184,6 +184,7 @@ def send_plan(child: Child, steps: list[Step], donated: list[int]) -> None:
 
 def _receive(child: Child) -> tuple[int, int, int, int, int]:
     """(kind, three values, a descriptor or -1); kind 0 at end of file."""
+    interruption.wait(child.socket)
     connection = socket(fileno=child.socket)
     try:
         data, control, _, _ = connection.recvmsg(_MESSAGE.size, CMSG_SPACE(4), MSG_CMSG_CLOEXEC)

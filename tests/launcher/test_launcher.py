@@ -14,6 +14,10 @@ from typing import Any
 
 import pytest
 
+import pyrun as package
+
+PACKAGE = Path(package.__file__).parent
+PACK = Path(__file__).parents[2] / "runtime/build/pack.py"
 # In place of the package: reports what a process started by the launcher finds.
 STAND_IN = """
 import json, os, sys
@@ -32,6 +36,9 @@ def main(argv):
     with open(argv[1], "w") as file:
         json.dump(report, file)
     return 42
+
+def finish(argv):
+    os._exit(main(argv))
 """
 
 
@@ -52,6 +59,14 @@ class Install:
         self.python.symlink_to(os.path.realpath(sys.executable))
         shutil.copy(launcher, self.launcher)
 
+    def have_interpreter(self, packed: bool) -> None:
+        """The launcher's own, and perhaps a pack for it."""
+        folder = self.packages / "pyrun"
+        shutil.copy(PACKAGE / "interpreter", folder)
+        shutil.copy(PACKAGE / "pack.py", folder)
+        if packed:
+            subprocess.run([sys.executable, PACK, self.packages], check=True)
+
     def run(self, *arguments: str | bytes, name: Path | None = None, **how: Any) -> dict[str, Any]:
         """What the stand-in found. Fails unless its exit code came through."""
         done = subprocess.run([name or self.launcher, self.report, *arguments], **how)
@@ -60,14 +75,17 @@ class Install:
         return report
 
 
-@pytest.fixture
-def install(tmp_path: Path, pyrun: Path) -> Install:
-    return Install(tmp_path, pyrun.resolve())
+@pytest.fixture(params=["python3", "interpreter", "interpreter with a pack"])
+def install(request: pytest.FixtureRequest, tmp_path: Path, pyrun: Path) -> Install:
+    found = Install(tmp_path, pyrun.resolve())
+    if request.param != "python3":
+        found.have_interpreter(packed="pack" in request.param)
+    return found
 
 
 def test_no_environment(install: Install) -> None:
     report = install.run(env={})
-    # Python itself adds LC_CTYPE where no locale is set.
+    # python3 adds LC_CTYPE where no locale is set.
     assert report["environment"].keys() <= {"LC_CTYPE"}
     assert report["encoding"] == "utf-8"
     assert report["path"][-1] == str(install.packages)
@@ -152,7 +170,8 @@ def test_open_standard_fds_stay(install: Install, tmp_path: Path) -> None:
     assert set(report["fds"].values()) == {str(path)}
 
 
-def test_missing_interpreter(install: Install) -> None:
+def test_missing_interpreter(tmp_path: Path, pyrun: Path) -> None:
+    install = Install(tmp_path, pyrun.resolve())
     install.python.unlink()
     done = subprocess.run([install.launcher], capture_output=True, text=True)
     assert done.returncode == 1

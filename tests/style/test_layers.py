@@ -18,6 +18,7 @@ SOURCE = tree.ROOT / "runtime"
 HOT_STDLIB = {
     "__future__", "_blake2", "_json", "_signal", "_socket", "_stat", "_struct", "binascii", "errno",
     "_thread", "fcntl", "os", "posix", "select", "sys", "termios", "time",
+    "_imp", "builtins", "gc", "marshal",  # the interpreter's own
 }  # fmt: skip
 # What a hot verb imports only for a container or a command line that asks for a rare feature
 # (test_startup.py sees to that), and the library that the feature's module takes.
@@ -42,6 +43,7 @@ BUILT = {
 # The order is that of the layers; the first entry that matches a module counts.
 LAYERS: dict[str, set[str]] = {
     "errors": set(),
+    "pack": {"__main__"},
     "linux": set(),
     "ops": set(),
     "types": set(),

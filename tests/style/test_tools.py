@@ -6,6 +6,7 @@ from __future__ import annotations
 import platform
 import subprocess
 import sys
+import sysconfig
 from pathlib import Path
 
 import pytest
@@ -62,6 +63,9 @@ def test_clang_format() -> None:
 def test_clang_tidy(source: Path) -> None:
     generated = tree.ROOT / "build" / platform.machine()
     includes = [f"-I{path}" for path in (generated, tree.ROOT / "runtime/executor")]
+    if "<Python.h>" in source.read_text():
+        includes += ["-isystem", sysconfig.get_path("include")]
+        includes += [f'-D{name}="/x"' for name in ("PYTHON", "PYTHON_PREFIX", "PYTHON_LIBRARY")]
     passes("clang-tidy", "--quiet", source, "--", *C_FLAGS, *includes)
 
 

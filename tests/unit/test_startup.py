@@ -42,9 +42,9 @@ OPTIONS = ("-I", "-S", "-B", "-X", "utf8", "-c", BOOT)
 
 # The parser, the log, and the record of a container.
 COMMON = """
-__future__ _collections_abc _json _stat errno fcntl genericpath os os.path posixpath select stat
-time pyrun pyrun.__main__ pyrun._flags pyrun.cli pyrun.cli.hot pyrun.commands
-pyrun.errors pyrun.init pyrun.jsonscan pyrun.log pyrun.schema_check pyrun.state
+__future__ _collections_abc _imp _json _stat errno fcntl gc genericpath marshal os os.path posixpath
+select stat time pyrun pyrun.__main__ pyrun._flags pyrun.cli pyrun.cli.hot pyrun.commands
+pyrun.errors pyrun.init pyrun.jsonscan pyrun.log pyrun.pack pyrun.schema_check pyrun.state
 """
 FREEZER = "pyrun.cgroup pyrun.cgroup.cgroupfs pyrun.cgroup.procs"  # may be paused
 PROCESSES = f"pyrun.linux {FREEZER}"

@@ -17,6 +17,7 @@
 #include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/signalfd.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -223,6 +224,21 @@ static int pyrun_pidfd_exit(int pidfd, int *status)
         return -errno;
     *status = seen.status;
     return (seen.mask & PIDFD_SEEN_EXIT) != 0;
+}
+
+/* Block these signals but those that are ignored; a signalfd(2) of them, or minus errno. */
+static int pyrun_hold_signals(const int *numbers, int count)
+{
+    struct sigaction action;
+    sigset_t held;
+    sigemptyset(&held);
+    for (int i = 0; i < count; i++)
+        if (sigaction(numbers[i], NULL, &action) == 0 && action.sa_handler != SIG_IGN)
+            sigaddset(&held, numbers[i]);
+    if (sigprocmask(SIG_BLOCK, &held, NULL) < 0)
+        return -errno;
+    int fd = signalfd(-1, &held, SFD_CLOEXEC | SFD_NONBLOCK);
+    return fd < 0 ? -errno : fd;
 }
 
 static int pyrun_prctl(int option, uint64_t value)

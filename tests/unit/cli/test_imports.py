@@ -22,9 +22,10 @@ OURS = {
     "pyrun.cli.hot",
     "pyrun.errors",
     "pyrun.log",
+    "pyrun.pack",
 }
 # `os` brings its own few; `__future__` is an import too.
-STANDARD = "import __future__, _json, errno, os, sys, time"
+STANDARD = "import __future__, _imp, _json, errno, gc, marshal, os, sys, time"
 
 REPORT = """
 before = set(sys.modules)
