@@ -334,6 +334,18 @@ def user(account: pwd.struct_passwd, place: Path, payload: Path) -> Iterator[Use
     assert left == []
 
 
+@pytest.fixture
+def profile(place: Path) -> Iterator[str]:
+    """A profile that allows everything but to write below /data."""
+    name = "pyrun-test"
+    rules = "file, capability, network, mount, signal, ptrace, unix, deny /data/** w,"
+    source = place / "profile"
+    source.write_text(f"profile {name} flags=(attach_disconnected) {{ {rules} }}\n")
+    subprocess.run(["apparmor_parser", "--replace", "--skip-cache", source], check=True)
+    yield name
+    subprocess.run(["apparmor_parser", "--remove", source], check=True)
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """What all of these tests need, and what a peer does not do or nobody asked for."""
     if _chosen(config) in {"runc", "crun"}:

@@ -156,6 +156,16 @@ def test_a_poststart_hook_that_fails(saved: Saved, bundle: Bundle, images: Path)
     assert gone(saved)
 
 
+def test_images_with_other_namespaces(saved: Saved, bundle: Bundle, images: Path) -> None:
+    """Than the config wants: it is ended before it runs on."""
+    bundle.namespaces("pid", "ipc", "uts", "mount", "cgroup")
+    bundle.save()
+    result = saved.restore()
+    assert result.code == 1
+    assert "the network namespace of the images is not what the config wants" in result.err
+    assert gone(saved)
+
+
 def test_a_pid_file_that_cannot_be_written(saved: Saved, images: Path) -> None:
     result = saved.restore("--pid-file", "/no/such/pid")
     assert result.code == 1

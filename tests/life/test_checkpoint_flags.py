@@ -70,6 +70,38 @@ def test_another_cgroup(saved: Saved, bundle: Bundle) -> None:
     assert not [place for place in leftovers.cgroups() if not place.endswith("-other")]
 
 
+@needs.needs("systemd", "cgroup_v2")
+def test_systemd(saved: Saved, bundle: Bundle) -> None:
+    """A scope of systemd's, with the limits of the config, before and after."""
+    name = saved.container.id
+    bundle.linux["cgroupsPath"] = f"pyrunlife.slice:pyrun:{name}"
+    bundle.linux["resources"] |= {"pids": {"limit": 7}}
+    flag = "--systemd-cgroup"
+    first = saved.start("count-piped", flags=(flag,))
+    first.lines(2)
+    saved.saved()
+    before = first.rest()
+    assert goes_on(before, saved.restored(flag).lines(2))
+    scope = f"/pyrunlife.slice/pyrun-{name}.scope"
+    assert places(saved.container.pid) == {scope}
+    assert Path(f"/sys/fs/cgroup{scope}/pids.max").read_text() == "7\n"
+    saved.container.delete("--force")
+    assert not Path(f"/sys/fs/cgroup{scope}").exists()
+
+
+@needs.needs("cgroup_v2")
+def test_limits_of_the_unified_hierarchy(saved: Saved, bundle: Bundle) -> None:
+    bundle.linux["resources"] |= {"memory": {"limit": 8 << 20}, "pids": {"limit": 3}}
+    first = saved.start("count-piped")
+    first.lines(2)
+    saved.saved()
+    before = first.rest()
+    assert goes_on(before, saved.restored().lines(2))
+    (place,) = places(saved.container.pid)
+    assert Path(f"/sys/fs/cgroup{place}/memory.max").read_text() == f"{8 << 20}\n"
+    assert Path(f"/sys/fs/cgroup{place}/pids.max").read_text() == "3\n"
+
+
 @needs.needs("cgroup_v1_controllers")
 def test_limits(saved: Saved, bundle: Bundle) -> None:
     """Those of the config, and a small one is no obstacle for CRIU."""

@@ -45,12 +45,13 @@ def both(saved: Saved, *verbs: str, restore: tuple[str | Path, ...] = ()) -> lis
 
 
 def table(answer: str) -> list[list[str]]:
-    """A mountinfo without numbers that are new each time: [root, point, options, type, data]."""
+    """A mountinfo without numbers that are new each time, and without what the source is called."""
     found = []
     for line in answer.splitlines():
         head, _, tail = line.partition(" - ")
         words = head.split()
-        found.append([words[3], words[4], words[5], *tail.split()])
+        kind, _, data = tail.split()
+        found.append([words[3], words[4], words[5], kind, data])
     return sorted(found)
 
 
@@ -88,6 +89,23 @@ def test_readonly_root_without_tmp(saved: Saved, bundle: Bundle) -> None:
     bundle.config["root"]["readonly"] = True
     (bundle.rootfs / "tmp").rmdir()
     same(saved, "mounts", "mkdir /x")
+
+
+@needs.needs("apparmor")
+def test_apparmor_profile(saved: Saved, bundle: Bundle, profile: str) -> None:
+    bundle.process["apparmorProfile"] = profile
+    same(saved, "cat /proc/self/attr/current", "write /data/x y", "write /tmp/x y")
+
+
+@needs.needs("apparmor")
+def test_a_profile_that_criu_does_not_set(saved: Saved, bundle: Bundle, profile: str) -> None:
+    """--lsm-profile is for a container that had one: it never runs without the one asked for."""
+    saved.start("count").lines(1)
+    saved.saved()
+    result = saved.restore("--lsm-profile", f"apparmor:{profile}")
+    assert result.code == 1
+    assert f"has the label unconfined, and not {profile}" in result.err
+    assert saved.pipe.rest() == []
 
 
 def test_cgroup_mount(saved: Saved, bundle: Bundle) -> None:

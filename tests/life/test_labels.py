@@ -4,8 +4,6 @@ security module, where nobody would enforce them: refused."""
 
 from __future__ import annotations
 
-import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -37,18 +35,6 @@ def test_nobody_would_enforce_it(
     result = container.run("print x")
     assert (result.code, result.out) == (1, "")
     assert f"/{section}/{field}: {label}: {module} is not enabled on this host" in result.err
-
-
-@pytest.fixture
-def profile(place: Path) -> Iterator[str]:
-    """A profile that allows everything but to write below /data."""
-    name = "pyrun-test"
-    rules = "file, capability, network, mount, signal, ptrace, unix, deny /data/** w,"
-    source = place / "profile"
-    source.write_text(f"profile {name} flags=(attach_disconnected) {{ {rules} }}\n")
-    subprocess.run(["apparmor_parser", "--replace", "--skip-cache", source], check=True)
-    yield name
-    subprocess.run(["apparmor_parser", "--remove", source], check=True)
 
 
 @pytest.mark.with_peers

@@ -11,7 +11,7 @@ from __future__ import annotations
 from pyrun import ops, sync
 from pyrun.compile import terminal
 from pyrun.compile.mount_options import destination, is_bind, on_existing
-from pyrun.compile.slots import HOST, ROOT, TARGET
+from pyrun.compile.slots import HOST, ROOT, TARGET, TREE
 from pyrun.linux import (
     AT_RECURSIVE,
     CLONE_NEWNS,
@@ -39,6 +39,10 @@ def place(config: Config, facts: Facts) -> Steps:
     yield pointer, ops.mount_setattr(HOST, AT_RECURSIVE, 0, 0, MS_SLAVE)
     yield pointer, ops.open_tree(HOST, facts["rootfs"], 0, ROOT)
     yield pointer, ops.mount_setattr(ROOT, 0, 0, 0, MS_PRIVATE)
+    for directory, point in facts["hierarchies"].items():
+        yield "/linux/cgroupsPath", ops.open_tree(HOST, point, 0, TREE)
+        yield "/linux/cgroupsPath", ops.open_host(directory, O_PATH | O_DIRECTORY, TARGET)
+        yield "/linux/cgroupsPath", ops.move_mount(TREE, TARGET)
     for where, path, mode in _mount_points(config, facts):
         yield where, ops.make_in_root(ROOT, path, mode, 0, TARGET)
     yield pointer, ops.open_host(facts["rootfs"], O_PATH | O_DIRECTORY, TARGET)

@@ -10,7 +10,7 @@ from pyrun import config as configs
 from pyrun import host, init, log, state
 from pyrun.cgroup import procs
 from pyrun.compile import devices
-from pyrun.criu import descriptors, externals, faults, images, messages, mount_table, requests
+from pyrun.criu import descriptors, externals, faults, images, messages, mount_table, requests, yard
 from pyrun.criu.service import Service, has_feature, lacking
 from pyrun.errors import Error, reason
 
@@ -32,6 +32,7 @@ def dump(container: Container, opts: Options) -> None:
     _check(container, opts)
     intent = container.intent
     config = configs.load(intent["bundle"], intent["config"] or configs.NAME)
+    config["annotations"] = intent["annotations"]  # which `create` has checked
     requests.check(config)
     where, work = images.open_pair(opts, make=True)
     pid = container.state["init_process_pid"]
@@ -44,7 +45,10 @@ def dump(container: Container, opts: Options) -> None:
     found = descriptors.outside(pid, container)
     request.opts.external.extend(found.external)
     work.remove(LOG)
-    _converse(container, opts, request, (where, work))
+    with yard.made(container, links=True) as (place, _):
+        if place:
+            request.opts.cgroup_yard = place
+        _converse(container, opts, request, (where, work))
     if not opts["pre_dump"]:
         where.write(images.DESCRIPTORS, found.streams)
         where.write(images.OURS, {"rbind": nested, "notify": bool(intent.get("notify"))})

@@ -52,9 +52,9 @@ def cause(work: Directory, name: str) -> str:
 def explain(doing: str, response: Any, work: Directory, name: str, lacking: str) -> Error:
     """An Error for a request that CRIU could not carry out: `name` is that of its log, `response`
     its answer, None if it died. If CRIU can do nothing at all on this host, `lacking` says why."""
-    if lacking:
-        return Error(f"{doing}: criu can't work on this host: {lacking}")
     text = cause(work, name) or (plain(response.cr_errmsg) if response else "criu died")
-    hints = [hint for pattern, hint in _HINTS if re.search(pattern, text)][:1]
+    hints = [hint for pattern, hint in _HINTS if re.search(pattern, lacking or text)][:1]
+    if lacking:
+        return Error(f"{doing}: criu can't work on this host: {lacking}", hint="".join(hints))
     hints.append(f"see {work.path}/{name}")
     return Error(f"{doing}: criu: {text or 'failed without a word'}", hint="; ".join(hints))

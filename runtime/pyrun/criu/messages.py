@@ -83,6 +83,7 @@ TABLE: dict[str, dict[str, tuple[int, Any]]] = {
         "config_file": (51, "string"),
         "tcp_close": (52, "bool"),
         "lsm_profile": (53, "string"),
+        "cgroup_yard": (60, "string"),
         "lsm_mount_context": (63, "string"),
         "network_lock": (64, "int32"),
     },

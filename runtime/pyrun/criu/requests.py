@@ -8,6 +8,7 @@ import stat
 from typing import Any
 
 from pyrun.compile import layers, mount_options
+from pyrun.compile.capabilities import LANDLOCK
 from pyrun.compile.donations import namespace, namespaces
 from pyrun.criu import messages, service
 from pyrun.errors import Error
@@ -47,6 +48,16 @@ def check(config: Config) -> None:
             raise Error("a container with id-mapped mounts can't be checkpointed", pointer)
         if mount_options.destination(mount) == "/" and not mount_options.on_existing(mount):
             raise Error("a container with a mount over its root can't be checkpointed", pointer)
+    if LANDLOCK in (config.get("annotations") or {}):
+        raise Error(
+            "a container with Landlock rules can't be checkpointed",
+            f"/annotations/{LANDLOCK}",
+            "no kernel tells them, so they would not be there when it is restored",
+        )
+    if ((config.get("linux") or {}).get("seccomp") or {}).get("listenerPath"):
+        raise Error(
+            "a container with a seccomp agent can't be checkpointed", "/linux/seccomp/listenerPath"
+        )
     if layers.asked(config, {}):
         raise Error(
             "a container with a root made of layers can't be checkpointed",

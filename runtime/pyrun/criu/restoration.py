@@ -27,22 +27,32 @@ from pyrun.cgroup.plan import below_mount
 from pyrun.compile import id_maps, restoring
 from pyrun.compile.donations import namespace
 from pyrun.creation import Creation
-from pyrun.criu import externals, faults, images, messages, mount_table, requests, verification
+from pyrun.criu import (
+    externals,
+    faults,
+    images,
+    messages,
+    mount_table,
+    requests,
+    verification,
+    yard,
+)
 from pyrun.criu.service import Service, lacking
 from pyrun.descendants import Adoption
 from pyrun.errors import Error, from_os
 from pyrun.launch import Child
-from pyrun.linux import CLONE_NEWNS
+from pyrun.linux import CLONE_NEWNS, SIGNALS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from pyrun.criu.externals import External
     from pyrun.criu.service import Answer
     from pyrun.prepare import Prepared
-    from pyrun.types import Step
+    from pyrun.types import Config, Step
 
 LOG = "restore.log"
 NO_CGROUP = {"paths": {"": ""}}
+LATE = ("memory.", "pids.", "hugetlb.")  # files of linux.resources.unified
 
 
 class Restoration(Creation):
@@ -55,6 +65,12 @@ class Restoration(Creation):
         self.notes = self.images.read(images.OURS) or {}
         self.child: Child | None = None
         self.externals: list[External] = []
+        self.yard = ""
+        resources = (prepared.config.get("linux") or {}).get("resources") or {}
+        # systemd sets them as it makes the scope.
+        by_systemd = prepared.cgroup["manager"] == "systemd"
+        whole: tuple[Config, Config] = resources, {}
+        self.early, self.late = whole if by_systemd else split_limits(resources)
         self.fds: list[int] = []  # namespaces that CRIU joins
         super().__init__(prepared)
 
@@ -70,11 +86,8 @@ class Restoration(Creation):
             if self.notes.get("notify") and not self.facts["notify"]:
                 notify.make_folder(self.container)  # it is mounted there, whoever listens by now
             self._let_read_images()
-            place = self._make_place()
-            try:
-                self._converse(place)
-            finally:
-                _end(place)
+            with yard.made(self.container, links=False) as (self.yard, hierarchies):
+                self._restore_in(self._make_place(hierarchies))
             self._leave_nursery()
             shortcut.leave(self.container)
         except BaseException as error:  # noqa: BLE001 - also an interrupt is undone, and raised
@@ -100,6 +113,16 @@ class Restoration(Creation):
             if os.path.exists(path):
                 what = f"restore: the cgroup {path} is there already"
                 raise Error(what, hint="another --manage-cgroups-mode takes it, if it is empty")
+
+    def _make_cgroup(self, pid: int = 0) -> None:
+        """Without the limits that CRIU, and the programs that it starts on the container's behalf,
+        could run into."""
+        whole = self.config
+        self.config = {**whole, "linux": {**(whole.get("linux") or {}), "resources": self.early}}
+        try:
+            super()._make_cgroup(pid)
+        finally:
+            self.config = whole
 
     def _make_nursery(self) -> None:
         """A cgroup for CRIU, where what it starts is until it is in the container's: so whoever
@@ -137,9 +160,18 @@ class Restoration(Creation):
         maps = (self.config.get("linux") or {}).get(f"{kind}Mappings") or []
         return (id_maps.host_id(maps, 0) or 0) if namespace(self.config, "user") else 0
 
-    def _make_place(self) -> Child:
+    def _restore_in(self, place: Child) -> None:
+        try:
+            if self.container.intent["cgroup"]["manager"] == "systemd":
+                self._make_cgroup(place.pid)  # which takes a process, until CRIU has others
+            self._converse(place)
+        finally:
+            _end(place)
+
+    def _make_place(self, hierarchies: dict[str, str]) -> Child:
         """A process in CRIU's mount namespace, where the rootfs is a mount."""
-        steps = list(restoring.place(self.config, self.facts))
+        facts = {**self.facts, "hierarchies": hierarchies}
+        steps = list(restoring.place(self.config, facts))
         title = f"pyrun:restore {self.container.id}"
         return self._executor(title, CLONE_NEWNS, steps, [], sync.READY)
 
@@ -182,6 +214,8 @@ class Restoration(Creation):
             # We have just made it, and saw that it was not there.
             found.manage_cgroups_mode = messages.CGROUP_MODES["full"]
         found.root = self.facts["rootfs"]
+        if self.yard:
+            found.cgroup_yard = self.yard
         found.rst_sibling = True  # the init is our child, as after `create`
         found.config_file = requests.config_file(self.config)
         for flag in ("tcp_close", "lsm_profile", "lsm_mount_context"):
@@ -241,6 +275,7 @@ class Restoration(Creation):
             "setup-namespaces": self._namespaces_made,
             "orphan-pts-master": lambda _pid, fd: self._console(self._child(), fd),
             "post-restore": self._restored,
+            "pre-resume": self._about_to_run,
         }
 
     def _child(self) -> Child:
@@ -262,6 +297,8 @@ class Restoration(Creation):
         if self.opts["manage_cgroups_mode"] == "ignore":
             for process in verification.processes(child.pid):
                 procs.join(cgroup, process)
+        if self.late:
+            driver.update(cgroup, self.late)
         if self.config["root"].get("readonly"):
             self._make_root_readonly(child)
         verification.check(child.pid, self.config, self.facts, self.externals)
@@ -277,6 +314,14 @@ class Restoration(Creation):
         self.container.write_state()
         log.debug(f"container {self.container.id}: restored, pid {child.pid}")
 
+    def _about_to_run(self, _pid: int, _fd: int) -> None:
+        """Only now CRIU has given it its label; and it would go on without minding us."""
+        try:
+            verification.check_label(self._child().pid, self.config, self.opts["lsm_profile"])
+        except Error:
+            init.signal(self._child().pidfd, SIGNALS["KILL"])
+            raise
+
     def _make_root_readonly(self, child: Child) -> None:
         steps = list(restoring.readonly_root(self.config, self.facts))
         view = os.open(f"/proc/{child.pid}/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
@@ -284,6 +329,19 @@ class Restoration(Creation):
             _end(self._executor("pyrun:readonly", 0, steps, [view], 0))
         finally:
             os.close(view)
+
+
+def split_limits(resources: Config) -> tuple[Config, Config]:
+    """linux.resources in two: those that have to be there from the beginning, and those that are
+    set when everything is restored, and has not run on: of memory and processes."""
+    unified = resources.get("unified") or {}
+    late = {key: value for key, value in unified.items() if key.startswith(LATE)}
+    names = [name for name in ("memory", "pids", "hugepageLimits") if resources.get(name)]
+    early = {key: value for key, value in resources.items() if key not in names}
+    if late:
+        early["unified"] = {key: value for key, value in unified.items() if key not in late}
+    found: Config = {name: resources[name] for name in names}
+    return early, {**found, "unified": late} if late else found
 
 
 def _end(child: Child) -> None:

@@ -31,7 +31,7 @@ FILES = {
 SHARED = ("sysfs", "proc", "mqueue", "cgroup", "cgroup2", "bpf", "securityfs", "debugfs", "tracefs")
 
 
-def check(pid: int, config: Config, facts: Facts, externals: list[External]) -> None:
+def check(pid: int | str, config: Config, facts: Facts, externals: list[External]) -> None:
     """Raise Error for a namespace that is not the one of the config, or a mount of the host's that
     the config does not name (R16, R19)."""
     for kind, file in FILES.items():
@@ -49,10 +49,25 @@ def check(pid: int, config: Config, facts: Facts, externals: list[External]) -> 
                 "is it the config of the container that was checkpointed?",
             )
     if namespace(config, "mount"):
-        _check_mounts(pid, facts, externals)
+        check_mounts(pid, facts, externals)
 
 
-def _check_mounts(pid: int, facts: Facts, externals: list[External]) -> None:
+def check_label(pid: int | str, config: Config, instead: str) -> None:
+    """Raise Error unless the process has the label of the config, or of --lsm-profile (TYPE:NAME)
+    where there is one."""
+    process = config["process"]
+    wanted = process.get("apparmorProfile") or process.get("selinuxLabel") or ""
+    wanted = instead.partition(":")[2] or wanted
+    if not wanted:
+        return
+    with open(f"/proc/{pid}/attr/current", encoding="utf-8", errors="replace") as file:
+        found = file.read().rstrip("\0\n")
+    if wanted not in (found, found.rpartition(" (")[0]):  # AppArmor adds the mode
+        raise Error(f"restore: the container has the label {found}, and not {wanted}")
+
+
+def check_mounts(pid: int | str, facts: Facts, externals: list[External]) -> None:
+    """Raise Error for a mount of the host's that is neither of these nor of the rootfs."""
     ours = mount_table.of("self")
     hosts = {mount.device for mount in ours if mount.kind not in SHARED}
     allowed = {mount_table.identity(external.path, ours) for external in externals}

@@ -7,13 +7,14 @@ from typing import Any
 
 from pyrun import ops
 from pyrun.compile import restoring
-from pyrun.compile.slots import HOST, ROOT, TARGET
+from pyrun.compile.slots import HOST, ROOT, TARGET, TREE
 from pyrun.linux import AT_RECURSIVE, MOUNT_ATTR_RDONLY, MS_PRIVATE, MS_SLAVE, S_IFDIR, S_IFREG
 
 FACTS: dict[str, Any] = {
     "rootfs": "/bundle/rootfs",
     "bundle": "/bundle",
     "links": {},
+    "hierarchies": {},
     "sources": {"/bundle/file": "file", "/folder": "directory"},
 }
 DIRECTORY, FILE = S_IFDIR | 0o755, S_IFREG | 0o644
@@ -38,6 +39,15 @@ def test_nothing_reaches_the_host() -> None:
     assert steps[1] == ops.mount_setattr(HOST, AT_RECURSIVE, 0, 0, MS_SLAVE)
     assert steps[3] == ops.mount_setattr(ROOT, 0, 0, 0, MS_PRIVATE)
     assert steps[-2] == ops.move_mount(ROOT, TARGET)
+
+
+def test_hierarchies() -> None:
+    """Where CRIU looks for them, before anything of the image."""
+    facts = {**FACTS, "hierarchies": {"/run/pyrun/x/hierarchies/unified": "/sys/fs/cgroup"}}
+    steps = [op for _, op in restoring.place({"root": {}}, facts)]
+    at = steps.index(ops.open_tree(HOST, "/sys/fs/cgroup", 0, TREE))
+    assert steps[at + 1][1][0] == "/run/pyrun/x/hierarchies/unified"
+    assert steps[at + 2] == ops.move_mount(TREE, TARGET)
 
 
 def test_mount_points() -> None:

@@ -5,10 +5,11 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from pyrun.criu import descriptors, faults, images, messages, requests
+from pyrun.criu import descriptors, faults, images, messages, requests, restoration, yard
 from pyrun.errors import Error
 
 OPTIONS = {
@@ -175,3 +176,75 @@ def test_pipes_with_and_without_a_name(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "fifo")
     status = os.stat(tmp_path / "fifo")
     assert descriptors.name_of(status, 0x1F) == f"file[1f:{status.st_ino:x}]"
+
+
+@pytest.mark.parametrize(
+    ("own", "expected"),
+    [
+        ("0::/user", {"unified": "/sys/fs/cgroup"}),
+        (
+            "2:cpu,cpuacct:/\n1:name=systemd:/\n0::/",
+            {
+                "cpu,cpuacct": "/sys/fs/cgroup/cpu",
+                "systemd": "/sys/fs/cgroup/systemd",
+                "unified": "/sys/fs/cgroup",
+            },
+        ),
+        ("3:pids:/\n0::/", {}),  # only a part of it can be seen
+        ("3:hugetlb:/\n0::/", {}),  # not mounted
+    ],
+)
+def test_hierarchies(own: str, expected: dict[str, str]) -> None:
+    """By CRIU's names; none where one is missing, so that it makes them itself."""
+    mounts = {
+        "": ["/sys/fs/cgroup", "/"],
+        "cpu": ["/sys/fs/cgroup/cpu", "/"],
+        "name=systemd": ["/sys/fs/cgroup/systemd", "/"],
+        "pids": ["/sys/fs/cgroup/pids", "/docker/x"],
+    }
+    assert yard.hierarchies(mounts, own) == expected
+
+
+@pytest.mark.parametrize(
+    ("config", "pointer"),
+    [
+        ({"annotations": {"org.pyrun.landlock": "{}"}}, "/annotations/org.pyrun.landlock"),
+        ({"linux": {"seccomp": {"listenerPath": "/x"}}}, "/linux/seccomp/listenerPath"),
+        ({"annotations": {"org.pyrun.rootfs.ephemeral": "true"}}, ""),
+        ({"mounts": [{"destination": "/x", "options": ["bind", "idmap"]}]}, "/mounts/0"),
+        ({"mounts": [{"destination": "/", "type": "tmpfs"}]}, "/mounts/0"),
+        ({"linux": {"namespaces": []}}, "/linux/namespaces"),
+        ({"linux": {"namespaces": [{"type": "user", "path": "/x"}]}}, "/linux/namespaces/0/path"),
+        ({}, "fine"),
+        ({"linux": {"seccomp": {"defaultAction": "SCMP_ACT_ALLOW"}}}, "fine"),
+        ({"mounts": [{"destination": "/x", "options": ["bind"]}]}, "fine"),
+    ],
+)
+def test_what_cannot_be_saved(config: dict[str, Any], pointer: str) -> None:
+    """By the field that asks for it."""
+    linux = {"namespaces": [{"type": "mount"}, {"type": "network", "path": "/x"}]}
+    config = {**config, "linux": {**linux, **config.get("linux", {})}}
+    if pointer == "fine":
+        requests.check(config)
+        return
+    with pytest.raises(Error, match="can't be checkpointed") as found:
+        requests.check(config)
+    assert found.value.pointer == pointer
+
+
+def test_limits_that_have_to_wait() -> None:
+    """Of what CRIU's helpers need while they are in the container's cgroup: not devices."""
+    resources = {
+        "devices": [{"allow": False}],
+        "memory": {"limit": 1},
+        "pids": {"limit": 2},
+        "unified": {"memory.high": "3", "cpu.weight": "4"},
+    }
+    early, late = restoration.split_limits(resources)
+    assert early == {"devices": [{"allow": False}], "unified": {"cpu.weight": "4"}}
+    assert late == {
+        "memory": {"limit": 1},
+        "pids": {"limit": 2},
+        "unified": {"memory.high": "3"},
+    }
+    assert restoration.split_limits({"cpu": {"shares": 2}}) == ({"cpu": {"shares": 2}}, {})
