@@ -17,6 +17,8 @@ from conformance.runtime import Result, eventually
 
 RUNTIME = ("prestart", "createRuntime", "poststart", "poststop")  # in the runtime's namespace
 CONTAINER = ("createContainer", "startContainer")
+# Hooks read their stdin: a runtime may be ended by SIGPIPE where one is quicker than it.
+READS = ("/bin/sh", "-c", "cat >/dev/null")
 FAILS = ("/bin/sh", "-c", "cat >/dev/null; exit 1")
 SPACES = ("mnt", "net", "pid", "uts", "ipc")
 
@@ -182,8 +184,10 @@ def check_args(case: Case, row: str) -> None:
     """As they are; they may be left out."""
     box = case.box
     path = box.bundle.path / "arguments"
-    box.bundle.hook(row, "/bin/sh", "-c", f'printf "%s|" "$0" "$@" >{path}', "zero", "a b", "")
-    box.config["hooks"][row].append({"path": "/bin/true"})
+    box.bundle.hook(
+        row, "/bin/sh", "-c", f'cat >/dev/null; printf "%s|" "$0" "$@" >{path}', "zero", "a b", ""
+    )
+    box.config["hooks"][row].append({"path": "/bin/cat"})
     case.works("create", box.create())
     case.expect("arguments", "zero|a b||", path.read_text())
 
@@ -215,7 +219,7 @@ def check_timeout(case: Case, row: str) -> None:
 @each({f"config.hooks.{kind}.timeout-positive": kind for kind in ("prestart", "createRuntime")})
 def check_timeout_positive(case: Case, row: str) -> None:
     """timeout: 0."""
-    case.box.bundle.hook(row, "/bin/true", timeout=0)
+    case.box.bundle.hook(row, *READS, timeout=0)
     case.refused(case.box, "create with a timeout of 0")
 
 
@@ -241,7 +245,9 @@ def check_when_create_container(case: Case) -> None:
     box = case.box
     record = Record(box)
     path = record.folder / "mountinfo"
-    box.bundle.hook("createContainer", "/bin/sh", "-c", f"cat /proc/self/mountinfo >{path}")
+    box.bundle.hook(
+        "createContainer", "/bin/sh", "-c", f"cat >/dev/null; cat /proc/self/mountinfo >{path}"
+    )
     box.created("trap")
     case.expect("the hook was called by create", expected=True, seen=path.exists())
     places = [line.split()[4] for line in path.read_text().splitlines()]

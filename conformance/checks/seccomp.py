@@ -17,6 +17,7 @@ from typing import Any
 
 from conformance.case import Case
 from conformance.plugin import check, each
+from conformance.runtime import eventually
 
 NEEDS = ("seccomp",)
 ALLOW, ERRNO = "SCMP_ACT_ALLOW", "SCMP_ACT_ERRNO"
@@ -296,8 +297,9 @@ def agent(case: Case, **more: Any) -> Iterator[Agent]:
     case.box.config["linux"]["seccomp"] = profile(rule, listenerPath=str(found.path), **more)
     try:
         case.box.created()
-        if not found.connections:
+        if not eventually(lambda: found.connections, 0.5):
             case.box.start()  # a runtime may send it with start
+        eventually(lambda: found.connections)
         yield found
     finally:
         found.close()

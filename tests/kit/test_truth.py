@@ -56,6 +56,11 @@ def outcomes(report: dict[str, Any], name: str) -> dict[str, tuple[str, str]]:
     return {key: (value["outcome"], value["reason"]) for key, value in results.items()}
 
 
+def at_times(name: str) -> set[str]:
+    """What a runtime fails on some runs alone: a race of its own."""
+    return {key for key, cell in listed()[name].items() if cell.startswith("at times")}
+
+
 def is_the_host_of_the_table(report: dict[str, Any]) -> bool:
     versions = {entry["label"]: entry["version"] for entry in report["runtimes"]}
     same = all(versions[name].startswith(text) for name, text in VERSIONS.items())
@@ -89,7 +94,7 @@ def test_peers(name: str, report: dict[str, Any]) -> None:
         excuse("the table is of the peers of Debian 12, with cgroup v1 and v2")
     found = outcomes(report, name)
     failed = {key for key, (outcome, _) in found.items() if outcome == "fail"}
-    assert failed == set(listed()[name])
+    assert failed | at_times(name) == set(listed()[name])
 
 
 def test_nothing_is_skipped_without_need(report: dict[str, Any]) -> None:
@@ -111,7 +116,11 @@ def test_the_readme_has_the_sums(report: dict[str, Any]) -> None:
     for level, by_name in report["sums"]["levels"].items():
         for name in NAMES:
             sums = by_name[name]
-            numbers = [sums.get(outcome, 0) for outcome in ("pass", "fail", "skip")]
+            rows = [row for row in report["requirements"] if row["strength"] == level]
+            unlucky = sum(row["results"][name]["outcome"] == "fail" for row in rows
+                          if row["id"] in at_times(name))  # fmt: skip
+            numbers = [sums.get("pass", 0) + unlucky, sums.get("fail", 0) - unlucky]
+            numbers.append(sums.get("skip", 0))
             assert f"| {level} | {name} | {numbers[0]} | {numbers[1]} | {numbers[2]} |" in text
 
 
