@@ -135,6 +135,22 @@ def test_all_or_nothing(container: Container, bundle: Bundle) -> None:
 
 
 @on_v1
+@pytest.mark.parametrize("checked", [False, True])
+@with_peers
+def test_a_limit_below_what_is_used(container: Container, bundle: Bundle, checked: bool) -> None:
+    """v1's kernel refuses it, with checkBeforeUpdate and without."""
+    limit(bundle, memory={"limit": 64 * M})
+    container.started("sleep 100")
+    document = json.dumps({"memory": {"limit": 4096, "checkBeforeUpdate": checked}})
+    result = container.runtime("update", "-r", "-", container.id, stdin=document)
+    assert result.code == 1
+    if container.runtime.name == "pyrun":
+        assert "--resources /memory/limit: write 4096 to " in result.err
+        assert result.err.endswith("resource busy: the cgroup uses more than that already\n")
+    assert value(container, "memory.limit_in_bytes") == str(64 * M)
+
+
+@on_v1
 @pyrun_only("the words")
 def test_swap_is_left_alone(container: Container, bundle: Bundle) -> None:
     """And so it is in the way of a limit beyond it."""
