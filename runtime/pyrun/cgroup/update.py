@@ -14,7 +14,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-ABSENT = "it is not available in the container's cgroup"
+ABSENT = "the cgroup above the container's does not pass it on, or it is mounted nowhere"
 NO_LIMIT = 1 << 62  # v1 shows "unlimited" as a number of pages up to 1 << 63
 
 
