@@ -11,6 +11,7 @@ import sys
 import termios
 from _socket import AF_UNIX, SCM_RIGHTS, SOCK_STREAM, SOL_SOCKET, socket
 
+from pyrun import pack
 from pyrun.errors import Error, from_os
 
 TIOCGPTN = 0x80045430  # asm-generic; the number of a terminal's peer
@@ -50,7 +51,7 @@ def send(path: str, fd: int, text: str) -> None:
         raise Error(f"socket {path}: longer than {PATH_MAX} bytes")
     connection = socket(AF_UNIX, SOCK_STREAM)
     try:
-        connection.connect(path)
+        _connect(connection, path)
         data = text.encode()
         control = [(SOL_SOCKET, SCM_RIGHTS, fd.to_bytes(4, sys.byteorder))]
         sent = connection.sendmsg([data], control)
@@ -62,3 +63,17 @@ def send(path: str, fd: int, text: str) -> None:
         raise from_os(error, f"socket {path}") from None
     finally:
         connection.close()
+
+
+def _connect(connection: socket, path: str) -> None:
+    """connect(2), which a listener whose queue is full keeps waiting, for as long as it likes: what
+    a person or an engine ends us by has to reach us there."""
+    connection.settimeout(0)
+    try:
+        connection.connect(path)
+    except BlockingIOError:
+        pack.complete()
+        connection.settimeout(None)
+        connection.connect(path)
+    else:
+        connection.settimeout(None)

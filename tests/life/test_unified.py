@@ -215,12 +215,13 @@ def test_by_root_of_a_user_namespace(
     place = "/sys/fs/cgroup" + ("" if own else f"{cgroup}/box")
     bundle.say(f"cat {place}/cgroup.procs", f"mkdir {place}/x", "mounts", "cat /proc/self/uid_map")
     text = in_v2(
-        """unshare --user --mount sh -c 'until [ $(id -u) = 0 ]; do :; done; exec "$@"' sh \\
-            $PYRUN run box &
+        """unshare --user --mount sh -c \\
+            'until [ "$(id -u) $(id -g)" = "0 0" ]; do :; done; exec "$@"' sh $PYRUN run box &
         until echo 0 0 65536 >/proc/$!/uid_map; do :; done 2>/dev/null
         echo 0 0 65536 >/proc/$!/gid_map
         wait"""
     )
+    assert text.count("\036") >= 4, text
     members, made, table, ids = (part.strip() for part in text.split("\036")[:4])
     assert (members, made) == ("1", "error: EROFS")
     assert mounts(table)["/sys/fs/cgroup"].options >= {"ro", "nosuid"}
