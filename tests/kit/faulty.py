@@ -101,7 +101,8 @@ def leave(what: str) -> int:
     """Something is left behind by `delete`, or by a `create` that fails."""
     note = ROOT.parent / f"left-{ID}"
     code = real().returncode
-    if VERB in ("create", "start") and code == 0:
+    # An init that has ended, as it may have by the end of `start`, is shown in the root.
+    if VERB == "create" and code == 0:
         lines = Path(f"/proc/{state()['pid']}/cgroup").read_text().splitlines()
         pids = [line.split(":", 2)[2] for line in lines if ":pids:" in line]
         alone = [line.split(":", 2)[2] for line in lines if line.startswith("0::")]
@@ -192,6 +193,8 @@ def chown_cgroup(what: str) -> int:
     if VERB == "create" and code == 0:
         for line in Path(f"/proc/{state()['pid']}/cgroup").read_text().splitlines():
             path = line.split(":", 2)[2]
+            if path == "/":
+                continue  # of everybody: a hierarchy in which it has no cgroup of its own
             for folder in [*Path("/sys/fs/cgroup").glob(f"*{path}"), Path(f"/sys/fs/cgroup{path}")]:
                 if what == "back" and (folder / "cgroup.threads").exists():
                     os.chown(folder / "cgroup.threads", 0, 0)
