@@ -19,6 +19,15 @@ VERBS = [
         params=[],
     ),
     Verb(
+        "doctor",
+        "Tell what this host offers to containers and what it lacks.",
+        "One line of advice goes with each gap. The exit code is 1 where no container can run at"
+        " all, else 0. Nothing is changed.",
+        section=SECTION,
+        example="pyrun doctor",
+        params=[switch("--json", help="The same as JSON.")],
+    ),
+    Verb(
         "spec",
         "Write a config.json to start from.",
         section=SECTION,
