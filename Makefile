@@ -5,7 +5,7 @@ PREFIX ?= /usr/local
 export PREFIX DESTDIR
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test vm-test conformance fuzz bench build lint unit format install uninstall clean
+.PHONY: help demo test vm-test conformance fuzz bench build lint unit format install uninstall lock clean
 
 help: ## Say what there is to make
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 13
@@ -48,6 +48,9 @@ install: ## Install for an engine to use (PREFIX=/usr/local, DESTDIR=)
 
 uninstall: ## Remove what install made
 	@scripts/uninstall
+
+lock: ## Pin the dependencies of a release anew, with their hashes (locks/)
+	@scripts/lock
 
 clean: ## Remove the build and the virtual environment
 	@rm -rf build .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -37,6 +37,9 @@ SLOW = (
     *("pyrun.commands.features", "pyrun.features"),
     *("pyrun.commands.trace", "pyrun.tracing", "pyrun.trace_file", "pyrun.commands.wait"),
     *("pyrun.commands.mounts", "pyrun.live_mounts", "pyrun.compile.live_mounts"),
+    *("pyrun.commands.doctor", "pyrun.doctor", "pyrun.doctor.cgroups", "pyrun.doctor.engines"),
+    *("pyrun.doctor.examination", "pyrun.doctor.finding", "pyrun.doctor.host"),
+    *("pyrun.doctor.kernel", "pyrun.doctor.users"),
 )
 # Of the standard library, what is needed on the way to a container and is not built in. Python asks
 # for encodings at the first text that is not right, and can't be helped if there is none.
