@@ -28,7 +28,7 @@ def check_kernel(release: str) -> None:
 
 def effective_capabilities() -> int:
     """CapEff of this process: capabilities(7)."""
-    for line in read_text("/proc/self/status").splitlines():
+    for line in read_text("/proc/self/status").split("\n"):
         if line.startswith("CapEff:"):
             return int(line[7:], 16)
     return 0

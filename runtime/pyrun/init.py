@@ -42,7 +42,8 @@ def read_text(path: str) -> str:
 
 def inner_pid(pid: int) -> int:
     """The pid as the process itself sees it: the last of NSpid in proc_pid_status(5)."""
-    for line in read_text(f"/proc/{pid}/status").splitlines():
+    # Its first line has a name that the process chooses, with any end of line but the kernel's own.
+    for line in read_text(f"/proc/{pid}/status").split("\n"):
         if line.startswith("NSpid:"):
             return int(line.split()[-1])
     return pid

@@ -32,7 +32,7 @@ HINTS = {
 def mount_point(mountinfo: str, filesystems: str) -> str:
     """Where resctrl is mounted, by the texts of /proc/self/mountinfo and /proc/filesystems. Raises
     Error."""
-    for line in mountinfo.splitlines():
+    for line in mountinfo.split("\n"):
         head, _, tail = line.partition(" - ")
         if tail.partition(" ")[0] == "resctrl":
             return unescape(head.split(" ")[4])

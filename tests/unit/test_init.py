@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import os
 import signal
@@ -15,6 +16,8 @@ import pytest
 
 from pyrun import init, state
 from pyrun.errors import Error
+
+PR_SET_NAME, PR_GET_NAME = 15, 16
 
 
 @pytest.fixture
@@ -157,3 +160,15 @@ def test_signal_and_end(container: state.Container, sleeper: Any) -> None:
     sleeper.wait()
     assert not init.signal(fd, signal.SIGTERM)
     os.close(fd)
+
+
+def test_a_name_that_looks_like_another_line() -> None:
+    """The kernel escapes no end of a line but its own in proc_pid_status(5)."""
+    libc = ctypes.CDLL(None)
+    before = ctypes.create_string_buffer(16)
+    libc.prctl(PR_GET_NAME, before)
+    try:
+        libc.prctl(PR_SET_NAME, b"x\x0bNSpid: 4242")
+        assert init.inner_pid(os.getpid()) == os.getpid()
+    finally:
+        libc.prctl(PR_SET_NAME, before)

@@ -50,7 +50,7 @@ def parse(mountinfo: str, own: str) -> dict[str, Any]:
 
 def _mounts(mountinfo: str) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
-    for line in mountinfo.splitlines():
+    for line in mountinfo.split("\n"):  # splitlines() knows more ends than the kernel escapes
         head, dash, tail = line.partition(" - cgroup")
         if not dash:
             continue
@@ -75,7 +75,7 @@ def _mounts(mountinfo: str) -> dict[str, list[str]]:
 def in_each(text: str) -> dict[str, str]:
     """{controller: the cgroup of a process}, from its /proc/PID/cgroup."""
     own: dict[str, str] = {}
-    for line in text.splitlines():
+    for line in filter(None, text.split("\n")):
         _, _, rest = line.partition(":")
         names, _, path = rest.partition(":")
         for name in names.split(","):

@@ -173,7 +173,7 @@ def _enter(record: dict[str, Any], pid: int, subgroup: str) -> None:
         own = cgroupfs.read(f"/proc/{pid}/cgroup")
     except OSError as error:
         raise from_os(error, f"read /proc/{pid}/cgroup") from None
-    path = next((line[3:] for line in own.splitlines() if line.startswith("0::")), "")
+    path = next((line[3:] for line in own.split("\n") if line.startswith("0::")), "")
     if os.path.basename(path) != record["unit"]:
         raise Error(f"systemd has made {record['unit']}, but the container's init is in {path}")
     record["paths"] = {"": record["mount"] + below_mount(record["root"], path)}

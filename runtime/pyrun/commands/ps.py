@@ -54,7 +54,7 @@ def _table(options: Sequence[str]) -> str:
 
 def lines_of(table: str, pids: Sequence[int]) -> str:
     """The heading, and the lines with one of `pids` in the column PID. Raises Error."""
-    heading, *lines = table.splitlines() or [""]
+    heading, *lines = table.removesuffix("\n").split("\n")
     if "PID" not in heading.split():
         raise Error("ps prints no column PID", hint="its options must not leave it out")
     column = heading.split().index("PID")

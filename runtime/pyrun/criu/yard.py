@@ -29,7 +29,7 @@ def hierarchies(mounts: dict[str, list[str]], own: str) -> dict[str, str]:
     """{name in the yard: mount point} for every line of proc_pid_cgroup(5); {} if one of them is
     not mounted whole. `mounts` is that of cgroup.facts."""
     found = {}
-    for line in own.splitlines():
+    for line in filter(None, own.split("\n")):
         names = line.split(":")[1]
         point, root = mounts.get(names.partition(",")[0]) or ("", "")
         if root != "/":

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from pyrun.cgroup import facts
 
 V1 = """\
@@ -64,3 +66,17 @@ def test_the_well_known_place_wins_over_a_copy() -> None:
 
 def test_this_process_has_a_cgroup() -> None:
     assert facts.facts()["own"]
+
+
+# Ends of a line for Python's splitlines(), and ordinary characters of a name for the kernel.
+ENDS = ("\r", "\x0b", "\x0c", "\x1c", "\x1d", "\x1e", "\x85", "\u2028", "\u2029")
+
+
+@pytest.mark.parametrize("end", ENDS)
+def test_lines_end_where_the_kernel_ends_them(end: str) -> None:
+    """Whoever may name a mount point or a cgroup does not make lines."""
+    point, own = f"/sys/fs/cgroup/a{end}b", f"/box{end}9:memory:/other{end}x"
+    line = f"9 1 0:3 / {point} rw - cgroup cgroup rw,pids\n"
+    found = facts.parse(line, f"1:pids:{own}\n")
+    assert found["mounts"] == {"pids": [point, "/"]}
+    assert found["own"] == {"pids": own}
