@@ -107,24 +107,27 @@ def kernel_takes(flag: int) -> bool:
 def _annotations() -> dict[str, str]:
     """Of others' making: the version of a library, and what Docker asks of runtimes by runc's
     name. The latter is about this host, where CRIU may be missing or too old for the kernel; why it
-    is false stands beside it."""
-    lacking = _checkpoint_lacks()
+    is false, or a flag of it would not work, stands beside it."""
+    lacking, flags = _checkpoint_lacks()
     found = {
         "org.pyrun.version": __version__,
         "org.opencontainers.runc.checkpoint.enabled": "false" if lacking else "true",
     }
     if lacking:
         found["org.pyrun.checkpoint.lacks"] = lacking
+    found |= {f"org.pyrun.checkpoint.lacks.{flag}": why for flag, why in flags.items()}
     library = _library()
     if library:
         found["io.github.seccomp.libseccomp.version"] = library.version()
     return found
 
 
-def _checkpoint_lacks() -> str:
-    """Why there can be no checkpoints on this host, "" if there can."""
+def _checkpoint_lacks() -> tuple[str, dict[str, str]]:
+    """Why there can be no checkpoints on this host, "" if there can; and {flag: why it can't be
+    had} if so."""
     try:
-        service = import_module("pyrun.criu.service")
+        abilities = import_module("pyrun.criu.abilities")
     except ImportError as error:
-        return f"no Python module {error.name}"
-    return str(service.lacking())
+        return f"no Python module {error.name}", {}
+    lacking = str(abilities.lacking())
+    return lacking, {} if lacking else abilities.features_lacking()

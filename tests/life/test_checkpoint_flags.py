@@ -15,7 +15,7 @@ from life import leftovers
 from life.bundles import Bundle, bind
 from life.checkpoints import Saved, goes_on
 from life.runtimes import Container, eventually
-from pyrun.criu import service
+from pyrun.criu import abilities
 
 pytestmark = needs.needs("criu")
 with_peers = pytest.mark.with_peers
@@ -220,7 +220,7 @@ def test_pre_dump(saved: Saved) -> None:
     first.lines(2)
     images, saved.images = saved.images, saved.images.with_name("images-1")
     result = saved.checkpoint("--pre-dump")
-    if not service.has_feature("mem_track"):
+    if "pre-dump" in abilities.features_lacking():
         assert result.code == 1
         assert "--pre-dump: not on this host" in result.err
         assert "CONFIG_MEM_SOFT_DIRTY" in result.err

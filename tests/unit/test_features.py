@@ -232,9 +232,13 @@ def test_annotations() -> None:
 
 @pytest.mark.parametrize("lacking", ["", "there is no criu in PATH, which does the work"])
 def test_checkpoints(lacking: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As far as this host can have them, and if not, why."""
-    monkeypatch.setattr("pyrun.criu.service.lacking", lambda: lacking)
+    """As far as this host can have them, and if not, why; the same of its flags."""
+    flags = {"lazy-pages": "too little of it"}
+    monkeypatch.setattr("pyrun.criu.abilities.lacking", lambda: lacking)
+    monkeypatch.setattr("pyrun.criu.abilities.features_lacking", lambda: flags)
     annotations = features.document()["annotations"]
     word = annotations["org.opencontainers.runc.checkpoint.enabled"]
     assert word == ("false" if lacking else "true")
     assert annotations.get("org.pyrun.checkpoint.lacks", "") == lacking
+    why = annotations.get("org.pyrun.checkpoint.lacks.lazy-pages")
+    assert why == (None if lacking else "too little of it")

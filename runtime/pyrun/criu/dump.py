@@ -10,8 +10,8 @@ from pyrun import config as configs
 from pyrun import host, init, log, state
 from pyrun.cgroup import procs
 from pyrun.compile import devices
-from pyrun.criu import descriptors, externals, faults, images, messages, mount_table, requests, yard
-from pyrun.criu.service import Service, has_feature, lacking
+from pyrun.criu import abilities, descriptors, externals, faults, images, messages, mount_table, requests, yard
+from pyrun.criu.service import Service
 from pyrun.errors import Error, reason
 
 TYPE_CHECKING = False
@@ -45,13 +45,14 @@ def dump(container: Container, opts: Options) -> None:
     found = descriptors.outside(pid, container)
     request.opts.external.extend(found.external)
     work.remove(LOG)
+    if not opts["pre_dump"]:
+        # First, for with --lazy-pages the container is restored before this one has been ended.
+        where.write(images.DESCRIPTORS, found.streams)
+        where.write(images.OURS, {"rbind": nested, "notify": bool(intent.get("notify"))})
     with yard.made(container, links=True) as (place, _):
         if place:
             request.opts.cgroup_yard = place
         _converse(container, opts, request, (where, work))
-    if not opts["pre_dump"]:
-        where.write(images.DESCRIPTORS, found.streams)
-        where.write(images.OURS, {"rbind": nested, "notify": bool(intent.get("notify"))})
 
 
 def _check(container: Container, opts: Options) -> None:
@@ -67,13 +68,11 @@ def _check(container: Container, opts: Options) -> None:
         raise Error("--parent-path: must be relative to --image-path")
     if opts["pre_dump"] and opts["lazy_pages"]:
         raise Error("--pre-dump and --lazy-pages exclude each other")
-    for flag, feature, kernel in (
-        ("pre_dump", "mem_track", "CONFIG_MEM_SOFT_DIRTY"),
-        ("lazy_pages", "lazy_pages", "CONFIG_USERFAULTFD"),
-    ):
-        if opts[flag] and not has_feature(feature):
-            name = flag.replace("_", "-")
-            raise Error(f"--{name}: not on this host: criu or the kernel can't ({kernel})")
+    flags = [flag for flag in abilities.FEATURES if opts[flag.replace("-", "_")]]
+    lacking = abilities.features_lacking() if flags else {}
+    for flag in flags:
+        if flag in lacking:
+            raise Error(f"--{flag}: not on this host: {lacking[flag]}")
 
 
 def _say_how(found: Any, opts: Options) -> None:
@@ -132,7 +131,7 @@ def _converse(
         if not frozen and procs.frozen(container.intent["cgroup"]):
             procs.thaw(container.intent["cgroup"])  # CRIU died
     if response is None or not response.success:
-        raise faults.explain("checkpoint", response, where[1], LOG, lacking())
+        raise faults.explain("checkpoint", response, where[1], LOG, abilities.lacking())
 
 
 def _status_fd(opts: Options) -> int:

@@ -28,6 +28,7 @@ from pyrun.compile import id_maps, restoring
 from pyrun.compile.donations import namespace
 from pyrun.creation import Creation
 from pyrun.criu import (
+    abilities,
     externals,
     faults,
     images,
@@ -37,7 +38,7 @@ from pyrun.criu import (
     verification,
     yard,
 )
-from pyrun.criu.service import Service, lacking
+from pyrun.criu.service import Service
 from pyrun.descendants import Adoption
 from pyrun.errors import Error, from_os
 from pyrun.launch import Child
@@ -199,12 +200,12 @@ class Restoration(Creation):
             os.close(view)
         done = False
         try:
-            response = service.ask(request, self._notifications())
+            response = service.ask(request, self._notifications(), self._is_torn)
             done = True
         finally:
             service.end(kill=not done)
         if response is None or not response.success:
-            raise faults.explain("restore", response, self.work, LOG, lacking())
+            raise faults.explain("restore", response, self.work, LOG, abilities.lacking())
 
     def _request(self) -> Any:
         request = messages.Request(type=messages.RESTORE)
@@ -277,6 +278,11 @@ class Restoration(Creation):
             "post-restore": self._restored,
             "pre-resume": self._about_to_run,
         }
+
+    def _is_torn(self) -> bool:
+        """CRIU, when it fails late, kills the init and waits for it: for ever, if the init in turn
+        waits for a process that CRIU itself traces."""
+        return self.child is not None and verification.is_exiting(self.child.pid)
 
     def _child(self) -> Child:
         assert self.child is not None, "criu names the init before anything else"

@@ -6,18 +6,17 @@ the way (notifications), and answers.
 from __future__ import annotations
 
 import os
+import select
 import shutil
 import socket
 import sys
-import tempfile
 from _signal import SIG_DFL, SIG_IGN, SIGHUP, SIGINT, SIGKILL, SIGTERM
 from _signal import signal as on_signal
 from typing import Any
 
 from pyrun import launch
 from pyrun.cgroup import cgroupfs
-from pyrun.criu import faults, messages
-from pyrun.criu.images import Directory
+from pyrun.criu import messages
 from pyrun.errors import Error
 from pyrun.linux import CLONE_NEWNS
 
@@ -26,6 +25,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection
     from typing import TypeAlias
 
+    from pyrun.criu.images import Directory
+
     # What a notification means to us: gets the pid that comes with it (0: none) and the descriptor
     # (-1: none), which is then its own. Raises Error; CRIU gives up then.
     Answer: TypeAlias = Callable[[int, int], None]
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 # Engines start us with an empty environment, and CRIU looks for tar, ip and iptables itself.
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 LONGEST = 1 << 16  # bytes of an answer: the longest holds an error message
+LOOK_AGAIN = 3.0  # seconds, while there is no answer
 ABSENT = "there is no criu in PATH, which does the work"
 
 
@@ -96,12 +98,20 @@ class Service:
             self.end()
             raise Error(f"start {path}: {data.decode('utf-8', 'replace') or 'it died'}")
 
-    def ask(self, request: Any, answers: dict[str, Answer] | None = None) -> Any:
+    def ask(
+        self,
+        request: Any,
+        answers: dict[str, Answer] | None = None,
+        is_lost: Callable[[], bool] | None = None,
+    ) -> Any:
         """Its answer to the request, None if it died; notifications are answered by their names.
-        Raises the first Error of an answer."""
+        `is_lost` tells whether there will be none: CRIU is ended then. Raises the first Error of an
+        answer."""
         failure: BaseException | None = None
         self._send(request)
         while True:
+            if is_lost:
+                self._end_if(is_lost)
             response, fd = self._receive()
             if response is None or response.type != messages.NOTIFY:
                 if failure:
@@ -123,6 +133,14 @@ class Service:
             self.connection.send(request.SerializeToString())
         except (BrokenPipeError, ConnectionResetError):
             return  # it died: _receive() finds the end of file
+
+    def _end_if(self, is_lost: Callable[[], bool]) -> None:
+        """Wait for a message; kill it when this is the case twice in a row before there is one."""
+        times = 0
+        while times < 2 and not select.select([self.connection], [], [], LOOK_AGAIN)[0]:
+            times = times + 1 if is_lost() else 0
+        if times == 2:
+            os.kill(self.pid, SIGKILL)
 
     def _receive(self) -> tuple[Any, int]:
         """(message or None at the end, a descriptor or -1)."""
@@ -189,36 +207,3 @@ def _close(fd: int) -> None:
         os.close(fd)
     except OSError:
         return  # that of the listing itself
-
-
-def lacking() -> str:
-    """Why CRIU can't work on this host, "" if it can: by its own check, as `criu check` does."""
-    if not program():
-        return ABSENT
-    request = messages.Request(type=messages.CHECK)
-    try:
-        with tempfile.TemporaryDirectory(prefix="pyrun-criu-") as path:
-            work = Directory(path, make=False, flag="")
-            request.opts.images_dir_fd, request.opts.log_file = work.fd, "check.log"
-            service = Service((work,), silent=True)
-            try:
-                response = service.ask(request)
-            finally:
-                service.end()
-                os.close(work.fd)
-            cause = faults.cause(work, "check.log")
-    except Error as error:
-        return str(error)
-    return "" if response and response.success else cause or "`criu check` tells"
-
-
-def has_feature(name: str) -> bool:
-    """Whether kernel and CRIU have "mem_track" (of pre-dumps) or "lazy_pages". Raises Error."""
-    service = Service(silent=True)
-    try:
-        request = messages.Request(type=messages.FEATURE_CHECK)
-        setattr(request.features, name, True)
-        response = service.ask(request)
-    finally:
-        service.end()
-    return bool(response and response.success and getattr(response.features, name))

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import os
 
+from pyrun import init
 from pyrun.compile.donations import namespace
 from pyrun.criu import mount_table
 from pyrun.errors import Error
@@ -27,6 +28,7 @@ FILES = {
     "cgroup": "cgroup",
     "time": "time",
 }
+PF_EXITING = 0x4  # of the flags in proc_pid_stat(5); no header has it
 # One for the whole host, or for a namespace that the container may share with it.
 SHARED = ("sysfs", "proc", "mqueue", "cgroup", "cgroup2", "bpf", "securityfs", "debugfs", "tracefs")
 
@@ -88,3 +90,14 @@ def processes(pid: int) -> Iterator[int]:
         with open(f"/proc/{pid}/task/{task}/children", encoding="ascii") as file:
             for child in file.read().split():
                 yield from processes(int(child))
+
+
+def is_exiting(pid: int) -> bool:
+    """Whether a process is on its way out and has not come there: as an init that waits for the
+    other processes of its namespace."""
+    try:
+        text = init.read_text(f"/proc/{pid}/stat")
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    fields = text[text.rindex(")") + 2 :].split()
+    return bool(int(fields[6]) & PF_EXITING) and fields[0] not in init.DEAD
