@@ -7,13 +7,15 @@ import os
 import select
 import signal
 import subprocess
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 import needs
 from life.bundles import Bundle
-from life.checkpoints import Saved, goes_on
-from life.terminals import listening, receive, screen
+from life.checkpoints import PATIENCE, Pipe, Saved, goes_on
+from life.terminals import Screen, listening, receive, screen
 
 pytestmark = needs.needs("criu")
 with_peers = pytest.mark.with_peers
@@ -32,8 +34,8 @@ def read(master: int, lines: int = 3) -> list[str]:
     text = b""
     while text.count(b"\n") < lines:
         assert select.select([master], [], [], 10)[0], text
-        text += os.read(master, 100)
-    return text.decode().splitlines()[:lines]
+        text += os.read(master, 1)  # no more: what comes behind is for rest()
+    return text.decode().splitlines()
 
 
 def rest(master: int) -> list[str]:
@@ -119,3 +121,113 @@ def test_a_terminal_needs_somebody_to_take_it(saved: Saved, terminal: Bundle) ->
     result = saved.restore("--console-socket", "/no/such/socket")
     assert result.code == 1
     assert "/no/such/socket" in result.err
+
+
+def counted(shown: Screen, least: int = 0) -> list[str]:
+    """The numbers on a screen; so many at least, or to the end of what writes there."""
+    while least and shown.shown.count(b"\n") < least:
+        assert select.select([shown.master], [], [], PATIENCE)[0], shown.shown
+        shown.shown += os.read(shown.master, 4096)
+    while select.select([shown.master], [], [], 0)[0]:
+        shown.shown += os.read(shown.master, 4096)
+    return shown.shown.decode().splitlines()
+
+
+@with_peers
+@differs
+@pytest.mark.parametrize("flags", [(), ("--shell-job",)])
+def test_the_caller_s_own_terminal(saved: Saved, flags: tuple[str, ...]) -> None:
+    """A container without one of its own, in the foreground: it goes on on that of whoever
+    restores it."""
+    container = saved.container
+    if container.runtime.name == "runc":
+        flags = ()  # its containers have pipes, and CRIU wants a terminal then
+    container.bundle.say("count")
+    with screen(container) as shown:
+        counted(shown, 2)
+        saved.saved(*flags)
+        shown.end()
+        before = counted(shown)
+    words = ("restore", *flags, "--image-path", str(saved.images))
+    with screen(container, words=words) as shown:
+        assert goes_on(before, counted(shown, 2))
+        assert container.kill("KILL").code == 0
+        assert shown.end() == 128 + signal.SIGKILL
+
+
+def test_a_stream_that_is_no_terminal_any_more(saved: Saved) -> None:
+    container = saved.container
+    container.bundle.say("count")
+    with screen(container) as shown:
+        counted(shown, 2)
+        saved.saved()
+    result = saved.restore()
+    assert result.code == 1
+    assert "restore: standard stream 0 was a terminal, and must be one again" in result.err
+    assert container.runtime("state", container.id).code == 1
+
+
+@pytest.fixture
+def terminals() -> Iterator[list[int]]:
+    """Two of the host's."""
+    pairs = [os.openpty() for _ in range(2)]
+    yield [terminal for _, terminal in pairs]
+    for pair in pairs:
+        for fd in pair:
+            os.close(fd)
+
+
+def started_with(saved: Saved, terminal: int, *flags: str | Path) -> Pipe:
+    """A container that counts, to which a terminal of the host is passed on as descriptor 3."""
+    container = saved.container
+    container.bundle.say("count")
+    container.bundle.save()
+    flags = ("--detach", "--preserve-fds", "1", "--pid-file", container.pid_file, *flags)
+    process = container.runtime.popen(
+        *("run", *flags, "--bundle", container.bundle.path, container.id),
+        prefix=["sh", "-c", f'exec "$@" 3<>{os.ttyname(terminal)}', "sh"],
+        stdin=subprocess.DEVNULL,
+        stdout=saved.new_pipe().write_end,
+        stderr=subprocess.DEVNULL,
+    )
+    saved.pipe.close_write_end()
+    assert process.wait(PATIENCE) == 0
+    return saved.pipe
+
+
+def test_shell_job(saved: Saved, terminals: list[int]) -> None:
+    """Another descriptor that leads to a terminal of the host: only if asked for. It is the one on
+    the standard input of `restore` then."""
+    container = saved.container
+    first = started_with(saved, terminals[0])
+    first.lines(2)
+    result = saved.checkpoint()
+    assert result.code == 1
+    assert "with a terminal of the host's can be checkpointed with --shell-job" in result.err
+    saved.saved("--shell-job")
+    before = first.rest()
+    process = container.runtime.popen(
+        *("restore", "--detach", "--shell-job", "--pid-file", container.pid_file),
+        *("--image-path", saved.images, "--bundle", container.bundle.path, container.id),
+        stdin=terminals[1],
+        stdout=saved.new_pipe().write_end,
+        stderr=subprocess.DEVNULL,
+    )
+    saved.pipe.close_write_end()
+    assert process.wait(PATIENCE) == 0, saved.log("restore.log")
+    assert goes_on(before, saved.pipe.lines(2))
+    assert os.stat(f"/proc/{container.pid}/fd/3").st_rdev == os.fstat(terminals[1]).st_rdev
+
+
+def test_two_kinds_of_terminals(saved: Saved, terminal: Bundle, terminals: list[int]) -> None:
+    """CRIU would take one for the other."""
+    path = terminal.path / "console.sock"
+    with listening(path) as listener:
+        started_with(saved, terminals[0], "--console-socket", path)
+        _, (master,) = receive(listener)
+    read(master)
+    result = saved.checkpoint("--shell-job")
+    assert result.code == 1
+    assert "with its own and another terminal can't be checkpointed" in result.err
+    read(master)
+    os.close(master)

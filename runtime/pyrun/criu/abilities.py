@@ -17,7 +17,7 @@ FEATURES = {
     "pre-dump": ("mem_track", "CONFIG_MEM_SOFT_DIRTY"),
     "lazy-pages": ("lazy_pages", "CONFIG_USERFAULTFD"),
 }
-# Of the pipe that CRIU answers requests for lazy pages from: as the kernel rounds up what it asks for.
+# Bytes of the pipe that CRIU serves lazy pages from, as the kernel rounds up what it asks for.
 PIPE = 4 << 20
 
 

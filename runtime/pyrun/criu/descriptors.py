@@ -18,12 +18,19 @@ if TYPE_CHECKING:
     from pyrun.state import Container
 
 
+# Of terminals: devices.txt of the kernel's documentation. Not /dev/tty, which is anybody's own.
+TERMINALS = {4, *range(136, 144), 188, 204, 229}
+CONSOLE = os.makedev(5, 1)
+
+
 class Found(NamedTuple):
     """`external`: what CRIU is to leave out; `streams`: what 0, 1 and 2 were, by CRIU's names, ""
-    for what is the container's own or not open any more."""
+    for what is the container's own or not open any more; `terminal`: whether there is one of the
+    host's that is none of these."""
 
     external: list[str]
     streams: list[str]
+    terminal: bool
 
 
 def outside(pid: int, container: Container) -> Found:
@@ -34,16 +41,24 @@ def outside(pid: int, container: Container) -> Found:
     hosts = {mount.number for mount in mount_table.of("self")} - mounts
     external: list[str] = []
     names = ["", "", ""]
+    terminal = False
     for process in {pid, *procs.processes(container.intent["cgroup"])}:
         for found, mount in _open_files(process):
             name = name_of(found, mount)
-            is_file = name.startswith("file")
-            if is_file and mount in hosts and name not in external:
+            is_file = not name.startswith(("pipe", "socket"))
+            ours = [
+                number
+                for number, stream in enumerate(streams[:3])
+                if stream == (found.st_dev, found.st_ino) and (mount in hosts or not is_file)
+            ]
+            for number in ours:
+                names[number] = name
+            if name.startswith("tty") and not ours:
+                # CRIU has one way for the host's terminals, --shell-job, and another for these.
+                terminal = terminal or mount in hosts
+            elif is_file and mount in hosts and name not in external:
                 external.append(name)
-            for number, stream in enumerate(streams[:3]):
-                if stream == (found.st_dev, found.st_ino) and (mount in hosts or not is_file):
-                    names[number] = name
-    return Found(external, names)
+    return Found(external, names, terminal)
 
 
 def _open_files(pid: int) -> list[tuple[os.stat_result, int]]:
@@ -71,7 +86,13 @@ def name_of(found: os.stat_result, mount: int) -> str:
         return f"pipe:[{found.st_ino}]"
     if stat.S_ISSOCK(found.st_mode):
         return f"socket:[{found.st_ino}]"
+    if stat.S_ISCHR(found.st_mode) and _is_terminal(found.st_rdev):
+        return f"tty[{found.st_rdev:x}:{found.st_dev:x}]"
     return f"file[{mount:x}:{found.st_ino:x}]"
+
+
+def _is_terminal(device: int) -> bool:
+    return os.major(device) in TERMINALS or device == CONSOLE
 
 
 def _is_named(found: os.stat_result) -> bool:

@@ -10,7 +10,17 @@ from pyrun import config as configs
 from pyrun import host, init, log, state
 from pyrun.cgroup import procs
 from pyrun.compile import devices
-from pyrun.criu import abilities, descriptors, externals, faults, images, messages, mount_table, requests, yard
+from pyrun.criu import (
+    abilities,
+    descriptors,
+    externals,
+    faults,
+    images,
+    messages,
+    mount_table,
+    requests,
+    yard,
+)
 from pyrun.criu.service import Service
 from pyrun.errors import Error, reason
 
@@ -43,6 +53,12 @@ def dump(container: Container, opts: Options) -> None:
     request.opts.config_file = requests.config_file(config)
     nested = _name_externals(request.opts, container, config, pid)
     found = descriptors.outside(pid, container)
+    if found.terminal and requests.has_terminal(config):
+        raise Error("a container with its own and another terminal can't be checkpointed")
+    if found.terminal and not opts["shell_job"]:
+        raise Error(
+            "a container with a terminal of the host's can be checkpointed with --shell-job"
+        )
     request.opts.external.extend(found.external)
     work.remove(LOG)
     if not opts["pre_dump"]:

@@ -21,7 +21,7 @@ OURS = "pyrun.json"
 PARENT = "parent"  # CRIU's link to the images that these are based on
 DEEPEST = 100  # of those
 # The names by which CRIU knows descriptors: numbers of the kernel, nothing that anybody chose.
-DESCRIPTOR = re.compile(r"(pipe:\[\d+\]|socket:\[\d+\]|file\[[0-9a-f]+:[0-9a-f]+\])\Z")
+DESCRIPTOR = re.compile(r"((pipe|socket):\[\d+\]|(file|tty)\[[0-9a-f]+:[0-9a-f]+\])\Z")
 
 
 class Directory:

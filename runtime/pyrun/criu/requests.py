@@ -84,7 +84,8 @@ def options(opts: Options, config: Config, images: Directory, work: Directory, l
         notify_scripts=True,
         manage_cgroups=True,
         manage_cgroups_mode=cgroup_mode(opts, config),
-        orphan_pts_master=True,
+        # With both, CRIU takes what --shell-job is about for the container's own, and breaks.
+        orphan_pts_master=has_terminal(config) or not opts["shell_job"],
     )
     for name in SWITCHES:
         if opts[name]:
@@ -95,6 +96,11 @@ def options(opts: Options, config: Config, images: Directory, work: Directory, l
         found.empty_ns |= NAMESPACES["network"]
     found.network_lock = network_lock(opts)
     return found
+
+
+def has_terminal(config: Config) -> bool:
+    """Whether the container has a terminal of its own."""
+    return bool((config.get("process") or {}).get("terminal"))
 
 
 def network_lock(opts: Options) -> int:

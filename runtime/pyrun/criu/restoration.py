@@ -72,7 +72,7 @@ class Restoration(Creation):
         by_systemd = prepared.cgroup["manager"] == "systemd"
         whole: tuple[Config, Config] = resources, {}
         self.early, self.late = whole if by_systemd else split_limits(resources)
-        self.fds: list[int] = []  # namespaces that CRIU joins
+        self.fds: list[int] = []  # streams that CRIU passes on, and namespaces that it joins
         super().__init__(prepared)
 
     def restore(self) -> Child:
@@ -244,8 +244,15 @@ class Restoration(Creation):
     def _pass_descriptors(self, found: Any) -> None:
         """Our standard streams for those of the old container, and the namespaces to join."""
         for number, name in enumerate(self.streams):
-            if name and name not in self.streams[:number]:
-                found.inherit_fd.add(key=name, fd=number)
+            if not name or name in self.streams[:number]:
+                continue
+            if name.startswith("tty") and not os.isatty(number):
+                raise Error(
+                    f"restore: standard stream {number} was a terminal, and must be one again"
+                )
+            # A copy: CRIU closes it, and takes 0 for the terminal of --shell-job.
+            self.fds.append(os.dup(number))
+            found.inherit_fd.add(key=name, fd=self.fds[-1])
         for kind, name in requests.EXTERNAL.items():
             if path := requests.joined(self.config, kind):
                 found.inherit_fd.add(key=name, fd=self._open_namespace(path))

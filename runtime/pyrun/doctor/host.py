@@ -125,7 +125,7 @@ class Host:
     def criu(self) -> str:
         """Why there can be no checkpoints, "" if there can."""
         try:
-            return str(import_module("pyrun.criu.service").lacking())
+            return str(import_module("pyrun.criu.abilities").lacking())
         except ImportError as error:
             return f"no Python module {error.name}"
         except Error as error:
