@@ -353,6 +353,10 @@ class Creation:
         """All that a caller of `create` may rely on when it returns 0, then the word to go on."""
         process_limits.set_rlimits(child.pid, self.config)
         self._enter_rdt_groups(child)
+        if "delegated" in self.container.intent["cgroup"]:
+            from pyrun.cgroup import systemd
+
+            systemd.descend(self.container.intent["cgroup"], child.pid)
         record = self.container.state
         record["phase"] = init.CREATED
         record["hooks_begun"] = True

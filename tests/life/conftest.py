@@ -26,7 +26,7 @@ from pathlib import Path
 import pytest
 
 import needs
-from life import leftovers
+from life import leftovers, systemd_units
 from life.bundles import FOLDERS, Bundle
 from life.checkpoints import Saved
 from life.exec_steps import end
@@ -224,6 +224,19 @@ def container(make_container: Callable[[], Container]) -> Container:
 def bundle(container: Container) -> Bundle:
     """Its bundle."""
     return container.bundle
+
+
+@pytest.fixture
+def no_unit_left() -> Iterator[None]:
+    """Neither a unit nor its cgroup, after the other fixtures have deleted the containers."""
+    yield
+    assert eventually(lambda: not systemd_units.left()), systemd_units.left()
+
+
+@pytest.fixture
+def in_our_slice(no_unit_left: None, bundle: Bundle) -> None:
+    """The container's place when systemd makes its cgroup."""
+    bundle.linux["cgroupsPath"] = f"{systemd_units.SLICE}:life:{bundle.path.name}"
 
 
 @pytest.fixture

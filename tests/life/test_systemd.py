@@ -1,72 +1,39 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The systemd cgroup driver: --systemd-cgroup, on a machine that systemd has booted."""
+"""The systemd cgroup driver: --systemd-cgroup, on a machine that systemd has booted, with each
+layout of cgroups."""
 
 from __future__ import annotations
 
 import json
 import os
-import pwd
 import signal
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from life.bundles import Bundle, mount
 from life.runtimes import Container, eventually
-from needs import excuse, needs
+from life.systemd_units import (
+    BY_SYSTEMD,
+    HOME,
+    SLICE,
+    TOP,
+    folder,
+    inside,
+    shown,
+    systemctl,
+    unit,
+    units,
+)
+from needs import needs
 
-pytestmark = needs("systemd", "cgroup_v2")
+pytestmark = [needs("systemd"), pytest.mark.usefixtures("in_our_slice")]
+unified = needs("cgroup_v2")
+legacy = needs("cgroup_v1_controllers")
 with_peers = pytest.mark.with_peers
 pyrun_only = pytest.mark.pyrun_only
-
-BY_SYSTEMD = ["--systemd-cgroup"]
-SLICE = "pyrunlife.slice"
-CGROUPS = Path("/sys/fs/cgroup")
-
-
-@pytest.fixture(autouse=True)
-def no_unit_left() -> Iterator[None]:
-    """Neither a unit nor its cgroup, after the other fixtures have deleted the containers."""
-    yield
-    assert eventually(lambda: not units()), units()
-    assert not [folder for folder, _, _ in os.walk(CGROUPS / SLICE) if folder.endswith(".scope")]
-
-
-@pytest.fixture(autouse=True)
-def in_our_slice(no_unit_left: None, bundle: Bundle) -> None:
-    """The container's place, for all of these tests."""
-    bundle.linux["cgroupsPath"] = f"{SLICE}:life:{bundle.path.name}"
-
-
-def systemctl(*words: str) -> str:
-    done = subprocess.run(["systemctl", *words], capture_output=True, text=True, timeout=90)
-    return done.stdout
-
-
-def units() -> str:
-    """Those of this module that systemd knows of, slices apart."""
-    return systemctl("list-units", "--all", "--plain", "--no-legend", "life-*", "outer-*")
-
-
-def unit(container: Container) -> str:
-    return f"life-{container.id}.scope"
-
-
-def shown(container: Container, *names: str) -> dict[str, str]:
-    """Properties of its unit."""
-    text = systemctl("show", unit(container), f"--property={','.join(names)}")
-    return dict(line.split("=", 1) for line in text.splitlines())
-
-
-def folder(container: Container) -> Path:
-    return CGROUPS / SLICE / unit(container)
-
-
-def inside(container: Container) -> str:
-    """The cgroup of its init."""
-    return Path(f"/proc/{container.pid}/cgroup").read_text().strip().removeprefix("0::")
 
 
 @with_peers
@@ -93,49 +60,63 @@ def test_life(container: Container) -> None:
     container.created("cat /proc/self/cgroup", "sleep 100", options=BY_SYSTEMD)
     assert container.start(options=BY_SYSTEMD).code == 0
     assert eventually(lambda: len(container.answers()) == 1)
-    assert container.answers() == ["0::/"]
+    assert all(line.endswith(":/") for line in container.answers()[0].splitlines())
     assert container.runtime("state", container.id, options=BY_SYSTEMD).code == 0
     assert container.runtime("kill", container.id, "KILL", options=BY_SYSTEMD).code == 0
     assert container.wait() == -signal.SIGKILL
     assert container.delete(options=BY_SYSTEMD).code == 0
 
 
-LIMITS = {
-    "memory": {"limit": 64 << 20, "reservation": 32 << 20, "swap": 96 << 20},
-    "cpu": {"shares": 512, "quota": 15500, "period": 100000, "cpus": "0", "mems": "0"},
-    "pids": {"limit": 30},
-}
-
-
-@pytest.mark.differs(crun="leaves cpu.max rounded, and memory in MemorySwapMax")
+@legacy
 @with_peers
-def test_limits(container: Container, bundle: Bundle) -> None:
-    """systemd knows them, rounded as it has them; the files have them exactly."""
-    bundle.linux["resources"].update(LIMITS)
-    container.created("sleep 100", options=BY_SYSTEMD)
-    expected = {
-        "MemoryMax": str(64 << 20),
-        "MemoryLow": str(32 << 20),
-        "MemorySwapMax": str(32 << 20),
-        "CPUWeight": "59" if container.runtime.name == "pyrun" else "20",
-        "CPUQuotaPerSecUSec": "160ms",
-        "CPUQuotaPeriodUSec": "100ms",
-        "AllowedCPUs": "0",
-        "AllowedMemoryNodes": "0",
-        "TasksMax": "30",
-    }
-    assert shown(container, *expected) == expected
-    assert (folder(container) / "memory.max").read_text() == f"{64 << 20}\n"
-    assert (folder(container) / "cpu.max").read_text() == "15500 100000\n"
+def test_a_life_in_every_hierarchy(container: Container) -> None:
+    """It stands still, goes on, is joined, and leaves nothing anywhere."""
+    container.started("spawn 3", "sleep 100", options=BY_SYSTEMD)
+    assert eventually(lambda: container.answers() == ["ok"])
+    lines = Path(f"/proc/{container.pid}/cgroup").read_text().splitlines()
+    ours = f"/{SLICE}/{unit(container)}"
+    apart = "misc" if container.runtime.name != "pyrun" else "none"  # no peer of this age knows it
+    assert not [line for line in lines if ours not in line and apart not in line]
+    assert container.runtime("pause", container.id).code == 0
+    assert (folder(container, TOP / "freezer") / "freezer.state").read_text() == "FROZEN\n"
+    assert container.runtime("resume", container.id).code == 0
+    assert container.exec_ask("cat /proc/self/cgroup")
+    processes = json.loads(container.runtime("ps", "--format", "json", container.id).out)
+    assert len(processes) == 4
+    assert container.delete("--force").code == 0
 
 
-@pyrun_only("all of unified is said to systemd, so that a reload keeps it")
-def test_limits_outlive_a_reload(container: Container, bundle: Bundle) -> None:
-    bundle.linux["resources"]["unified"] = {"memory.high": str(48 << 20), "pids.max": "17"}
-    container.created("sleep 100", options=BY_SYSTEMD)
-    systemctl("daemon-reload")
-    assert (folder(container) / "memory.high").read_text() == f"{48 << 20}\n"
-    assert (folder(container) / "pids.max").read_text() == "17\n"
+@legacy
+@pyrun_only("peers kill what is there, or join it")
+def test_a_cgroup_in_use_that_systemd_does_not_know(container: Container) -> None:
+    path = folder(container, TOP / "cpuset")
+    path.mkdir(parents=True)
+    for name in ("cpus", "mems"):
+        for place in (path.parent, path):
+            (place / f"cpuset.{name}").write_text("0")
+    other = subprocess.Popen(["sleep", "100"])
+    try:
+        (path / "cgroup.procs").write_text(str(other.pid))
+        result = container.create("print x", options=BY_SYSTEMD)
+        assert result.code == 1
+        assert "not empty" in result.err
+        assert other.poll() is None
+    finally:
+        other.kill()
+        other.wait()
+    path.rmdir()
+
+
+@pyrun_only("the message")
+@legacy
+def test_a_device_policy_that_a_reload_would_undo(container: Container, bundle: Bundle) -> None:
+    bundle.linux["resources"]["devices"] = [
+        {"allow": True, "access": "rwm"},
+        {"allow": False, "type": "c", "major": 1, "minor": 11, "access": "r"},
+    ]
+    result = container.create("print x", options=BY_SYSTEMD)
+    assert result.code == 1
+    assert "/linux/resources/devices: systemd can't except devices" in result.err
 
 
 @with_peers
@@ -233,7 +214,7 @@ def test_a_slice_for_a_container(container: Container, bundle: Bundle) -> None:
     assert inside(container) == f"/{SLICE}/pyrunlife-box.slice"
     assert "TasksMax=30" in systemctl("show", "pyrunlife-box.slice", "--property=TasksMax")
     assert container.delete("--force").code == 0
-    assert not (CGROUPS / SLICE / "pyrunlife-box.slice").exists()
+    assert not (HOME / SLICE / "pyrunlife-box.slice").exists()
 
 
 @with_peers
@@ -298,17 +279,19 @@ def test_delete_of_a_stopped_container_whose_unit_is_gone(container: Container) 
     assert container.delete().code == 0
 
 
+@unified
 @with_peers
 def test_a_delegated_cgroup(container: Container, bundle: Bundle) -> None:
     """Writable in a cgroup namespace: the container's root divides it."""
     bundle.map_ids()
     bundle.config["mounts"].append(mount("/sys/fs/cgroup", "cgroup", "rw"))
     container.created("sleep 100", options=BY_SYSTEMD)
-    place = CGROUPS / inside(container).lstrip("/")
+    place = TOP / inside(container).lstrip("/")
     assert (place / "cgroup.procs").stat().st_uid == 100000
     assert (place / "memory.max").stat().st_uid == 0
 
 
+@unified
 @pytest.mark.differs(runc="has no such annotation")
 @with_peers
 def test_a_cgroup_below_the_scope(container: Container, bundle: Bundle) -> None:
@@ -324,73 +307,70 @@ def test_a_cgroup_below_the_scope(container: Container, bundle: Bundle) -> None:
     assert not folder(container).exists()
 
 
+@unified
+@pytest.mark.differs(runc="has no such annotation")
+@with_peers
+def test_a_delegated_cgroup_below_that(container: Container, bundle: Bundle) -> None:
+    """The container's, who can divide it; the limits are above, at the root that it sees."""
+    bundle.config["annotations"] = {
+        "run.oci.systemd.subgroup": "payload",
+        "run.oci.delegate-cgroup": "own",
+    }
+    bundle.map_ids()
+    bundle.config["mounts"].append(mount("/sys/fs/cgroup", "cgroup", "rw"))
+    container.started("cat /proc/self/cgroup", "sleep 100", options=BY_SYSTEMD)
+    assert inside(container) == f"/{SLICE}/{unit(container)}/payload/own"
+    assert eventually(lambda: len(container.answers()) == 1)
+    assert container.answers() == ["0::/own"]
+    place = folder(container) / "payload/own"
+    assert (place / "cgroup.procs").stat().st_uid == 100000
+    assert container.exec_ask("print in") == ["in"]
+    assert container.delete("--force").code == 0
+    assert not folder(container).exists()
+
+
+@pyrun_only("it asks systemd itself")
+def test_without_a_bus(container: Container, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Early at boot, or where there is no dbus-daemon."""
+    monkeypatch.setenv("DBUS_SYSTEM_BUS_ADDRESS", "unix:path=/nonexistent")
+    container.created("sleep 100", options=BY_SYSTEMD)
+    assert inside(container) == f"/{SLICE}/{unit(container)}"
+    assert container.delete("--force").code == 0
+    assert not units()
+
+
 @pyrun_only("the same as a verb's flag")
 def test_the_other_spelling(container: Container) -> None:
     container.created("sleep 100", options=["--cgroup-manager", "systemd"])
     assert inside(container) == f"/{SLICE}/{unit(container)}"
 
 
-@pyrun_only("its rootless")
-@pytest.mark.parametrize("nested", [False, True], ids=["as a user", "as root of a user namespace"])
-def test_a_users_own_manager(container: Container, bundle: Bundle, nested: bool) -> None:
-    """By the bus of the user, below the user's cgroup; podman makes a user namespace first."""
-    user = next((u for u in pwd.getpwall() if Path(f"/run/user/{u.pw_uid}/bus").exists()), None)
-    if user is None or user.pw_uid == 0:
-        excuse("no user's manager is running")
-    bundle.linux["cgroupsPath"] = f"user.slice:life:{container.id}"
-    bundle.linux["resources"] = {"pids": {"limit": 30}}
-    bundle.linux["namespaces"] = [{"type": "pid"}, {"type": "mount"}]
-    del bundle.config["hostname"]
-    bundle.without_mount("/sys", "/dev/mqueue", "/dev/pts")
-    if not nested:
-        bundle.linux["namespaces"].append({"type": "user"})
-        for kind, number in (("uid", user.pw_uid), ("gid", user.pw_gid)):
-            bundle.linux[f"{kind}Mappings"] = [{"containerID": 0, "hostID": number, "size": 1}]
-    bundle.say("sleep 100")
-    bundle.save()
-    runtime = Path(f"/run/user/{user.pw_uid}")
-    manager = [
-        "systemd-run", "-q", f"--machine={user.pw_name}@.host", "--user", "--pipe", "--wait",
-        f"--setenv=XDG_RUNTIME_DIR={runtime}",
-    ]  # fmt: skip
-    if nested:
-        manager += ["unshare", "--user", "--map-root-user", "--map-auto"]
-    pyrun = [*manager, container.runtime.path, "--root", runtime / container.id, *BY_SYSTEMD]
-    create = [*pyrun, "create", "--bundle", bundle.path, "--pid-file", runtime / "life.pid"]
-    with open(os.devnull, "r+b") as null:
-        done = subprocess.run([*create, container.id], stdin=null, stdout=null, timeout=60)
-    assert done.returncode == 0
-    own = Path(f"/proc/{(runtime / 'life.pid').read_text()}/cgroup").read_text()
-    assert own.endswith(f"user@{user.pw_uid}.service/user.slice/{unit(container)}\n")
-    place = CGROUPS / own.strip().removeprefix("0::/")
-    assert (place / "pids.max").read_text() == "30\n"
-    assert subprocess.run([*pyrun, "delete", "--force", container.id], timeout=60).returncode == 0
-    assert not place.exists()
+@with_peers
+def test_a_scope_whose_process_was_killed_for_memory(container: Container, bundle: Bundle) -> None:
+    """Later systemds call it failed then, and keep it: delete has it forgotten."""
+    bundle.linux["resources"]["memory"] = {"limit": 32 << 20, "swap": 32 << 20}
+    container.started("hog 64", options=BY_SYSTEMD)
+    assert container.wait() == -signal.SIGKILL
+    assert container.delete().code == 0
+    assert eventually(lambda: not units()), units()
 
 
-@pyrun_only("peers of this age leave devices out, and keep to their rounding")
-def test_update(container: Container, bundle: Bundle) -> None:
-    """systemd knows what it would set again at its next reload."""
-    bundle.linux["resources"]["memory"] = {"limit": 64 << 20}
-    assert container.create("sleep 100", options=BY_SYSTEMD).code == 0
-    words = ["--memory", "96M", "--pids-limit", "40", "--cpu-quota", "20000"]
-    assert container.runtime("update", *words, container.id).code == 0
-    found = shown(container, "MemoryMax", "TasksMax", "CPUQuotaPerSecUSec")
-    assert found == {
-        "MemoryMax": str(96 << 20), "TasksMax": "40", "CPUQuotaPerSecUSec": "200ms"
-    }  # fmt: skip
-    systemctl("daemon-reload")
-    assert (folder(container) / "memory.max").read_text() == f"{96 << 20}\n"
-    rules = [
-        {"allow": False, "access": "rwm"},
-        {"allow": True, "type": "c", "major": 10, "minor": 229, "access": "rw"},
-    ]
-    text = json.dumps({"devices": rules})
-    assert container.runtime("update", "-r", "-", container.id, stdin=text).code == 0
-    assert "/dev/char/10:229 rw" in shown(container, "DeviceAllow")["DeviceAllow"]
-    text = json.dumps({"devices": rules[:1]})
-    assert container.runtime("update", "-r", "-", container.id, stdin=text).code == 0
-    assert "10:229" not in shown(container, "DeviceAllow")["DeviceAllow"]
-    result = container.runtime("update", "--memory=128M", "--cpuset-cpus=4000", container.id)
-    assert result.code == 1
-    assert shown(container, "MemoryMax") == {"MemoryMax": str(96 << 20)}
+@pyrun_only("the message")
+def test_a_job_that_fails(container: Container, bundle: Bundle, allow: Callable[..., None]) -> None:
+    """Its result is told, and nothing is left."""
+    allow("org.systemd.property.")
+    service = Path("/run/systemd/system/pyrunlife-fails.service")
+    service.write_text("[Service]\nType=oneshot\nExecStart=/bin/false\n")
+    try:
+        systemctl("daemon-reload")
+        for name in ("Requires", "After"):
+            key = f"org.systemd.property.{name}"
+            bundle.config.setdefault("annotations", {})[key] = f"['{service.name}']"
+        result = container.create("print x", options=BY_SYSTEMD)
+        assert result.code == 1
+        assert f"systemd: {unit(container)} was not started: dependency" in result.err
+        assert not units()
+    finally:
+        service.unlink()
+        systemctl("reset-failed", service.name)
+        systemctl("daemon-reload")

@@ -125,13 +125,14 @@ def is_frozen(path: str) -> bool:
     return False
 
 
-def refuse_used(path: str, pointer: str) -> None:
+def refuse_used(path: str, pointer: str, own: int = 0) -> None:
     """Raise Error when an existing cgroup cannot become a container's: it is in use, or frozen.
 
-    `pointer` is the config field that named it, or "". Taking such a cgroup would let an operation
+    `pointer` is the config field that named it, or ""; `own`: a process that may be there, the
+    container's. Taking such a cgroup would let an operation
     on this container act on somebody else's processes (config-linux.md, "Control groups").
     """
-    pids = tree_pids([path])
+    pids = [pid for pid in tree_pids([path]) if pid != own]
     if pids:
         raise Error(
             f"container's cgroup is not empty: {len(pids)} process(es) found in {path}",

@@ -120,7 +120,12 @@ def delegate(record: dict[str, Any], uid: int) -> None:
     if record["layout"] == "v2" and record["paths"]:
         from pyrun.cgroup import v2
 
-        v2.delegate(f"{record['paths']['']}/{record.get('subgroup', '')}".rstrip("/"), uid)
+        path = record["paths"][""]
+        if record.get("subgroup"):
+            path = f"{path}/{record['subgroup']}"
+        v2.delegate(path, uid)
+        if record.get("delegated"):
+            v2.delegate(f"{path}/{record['delegated']}", uid)
 
 
 def destroy(record: dict[str, Any]) -> None:

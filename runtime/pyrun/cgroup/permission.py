@@ -23,11 +23,14 @@ def go_without(record: dict[str, Any], error: OSError, limits: list[str]) -> Non
 
     `limits` holds the pointers of the limits that need this cgroup.
     """
-    if not (record["rootless"] and _forbidden(error)):
+    if not ((record["rootless"] or record.get("user")) and _forbidden(error)):
         hint = "--cgroup-manager disabled does without one" if _forbidden(error) else ""
         raise from_os(error, f"make the cgroup: mkdir {error.filename}", pointer(record), hint)
-    if record["asked"] or limits:
-        raise from_os(error, f"{REFUSED}: mkdir {error.filename}", pointer(record) or limits[0])
+    # A scope is what cgroupsPath asks for, and the user's manager has made that.
+    asked = record["asked"] and record["manager"] != "systemd"
+    if asked or limits:
+        where = pointer(record) if asked else limits[0]
+        raise from_os(error, f"{REFUSED}: mkdir {error.filename}", where)
 
 
 def excuses_devices(record: dict[str, Any], error: OSError) -> bool:

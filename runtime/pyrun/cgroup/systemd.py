@@ -11,20 +11,25 @@ from __future__ import annotations
 import os
 
 from pyrun import log
-from pyrun.cgroup import cgroupfs, devices, permission, procs, resources, unit_properties, v2
+from pyrun.cgroup import cgroupfs, devices, permission, procs, resources, unit_properties
+from pyrun.cgroup.facts import facts, in_each
 from pyrun.cgroup.plan import below_mount
-from pyrun.cgroup.units import SLICE
+from pyrun.cgroup.unit_properties import YOUNG
+from pyrun.cgroup.units import SLICE, home
 from pyrun.errors import Error, from_os
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from pyrun.cgroup.gvariant import Value
     from pyrun.kernel.sdbus import Bus
     from pyrun.types import Config
 
 BOOTED = "/run/systemd/system"  # sd_booted(3)
 SUBGROUP = "run.oci.systemd.subgroup"  # annotation: a cgroup below the scope for the container
+DELEGATED = "run.oci.delegate-cgroup"  # annotation: another below that, which has no limits
+FIRST = "container"  # the former's name where only the latter is there
 D = "org.freedesktop.systemd1."
 EXISTS, ABSENT = f"{D}UnitExists", f"{D}NoSuchUnit"
 FORBIDDEN = (
@@ -40,7 +45,8 @@ def is_users(rootless: bool) -> bool:
         return rootless
     runtime = os.environ.get("XDG_RUNTIME_DIR")
     return bool(os.environ.get("DBUS_SESSION_BUS_ADDRESS")) or (
-        runtime is not None and os.path.exists(f"{runtime}/bus")
+        runtime is not None
+        and any(os.path.exists(f"{runtime}/{name}") for name in ("bus", "systemd/private"))
     )
 
 
@@ -80,40 +86,91 @@ def create(record: dict[str, Any], config: Config, container_id: str, pid: int) 
     wanted = (config.get("linux") or {}).get("resources") or {}
     notes = config.get("annotations") or {}
     rules = devices.policy(wanted.get("devices") or [])
-    found = resources.v2(wanted)
-    subgroup = _subgroup(notes)
+    unified = record["layout"] == "v2"
+    found = resources.writes(wanted, unified)
+    below = _below(notes, unified)
     by_notes = unit_properties.of_annotations(notes)
-    properties |= unit_properties.of_resources(found)
+    properties |= unit_properties.of_resources(found, unified)
     if not record["user"]:  # a user's manager may not load filters
-        properties |= unit_properties.of_devices(rules, _majors())
+        properties |= unit_properties.of_devices(rules, _majors(), apart=unified)
     bus = _library().Bus(record["user"])
     try:
         bus.follow_jobs()
         try:
-            _start(bus, unit, properties | by_notes)
+            _start(bus, unit, properties, by_notes)
         except Error as error:
-            error.pointer = _culprit(error, by_notes) or error.pointer
             if getattr(error, "name", "") != EXISTS:
                 record["unit"], record["paths"] = unit, planned
             raise
     finally:
         bus.close()
     record["unit"], record["paths"] = unit, planned
-    _enter(record, pid, subgroup)
+    if not unit.endswith(SLICE):
+        _find(record, pid)
+    if unified:
+        _enter_unified(record, pid, below, found, rules)
+    else:
+        _enter_each(record, pid, found, rules)
+
+
+def _enter_unified(
+    record: dict[str, Any],
+    pid: int,
+    below: list[str],
+    found: list[resources.Write],
+    rules: devices.Policy,
+) -> None:
+    from pyrun.cgroup import v2  # which draws in the device filter
+
+    if record["unit"].endswith(SLICE) and not below:
+        procs.join(record, pid)
     v2.set_limits(record, found, rules)
-    if subgroup:
-        record["subgroup"] = subgroup
-        place = f"{record['paths']['']}/{subgroup}"
-        _make_subgroup(place, pid)
+    if below:
+        record["subgroup"] = below[0]
+        place = f"{record['paths']['']}/{below[0]}"
+        _make(place, SUBGROUP)
+        _move(place, pid, SUBGROUP)
         # Only now: a cgroup that has processes of its own can't pass controllers on.
         v2.enable_controllers(record["mount"], place)
+    if below[1:]:
+        record["delegated"] = below[1]
+        _make(f"{place}/{below[1]}", DELEGATED)
 
 
-def _subgroup(notes: dict[str, str]) -> str:
-    name = notes.get(SUBGROUP) or ""
-    if "/" in name or name.startswith(".") or "\0" in name or "\n" in name:
-        raise Error(f'"{name}" is no name of a cgroup', f"/annotations/{SUBGROUP}", "a plain name")
-    return name
+def descend(record: dict[str, Any], pid: int) -> None:
+    """Move the init, which has its cgroup namespace by now, from that namespace's root into the
+    delegated cgroup below. Raises Error."""
+    from pyrun.cgroup import v2
+
+    place = f"{record['paths']['']}/{record['subgroup']}/{record['delegated']}"
+    _move(place, pid, DELEGATED)
+    v2.enable_controllers(record["mount"], place)
+
+
+def _enter_each(
+    record: dict[str, Any], pid: int, found: list[resources.Write], rules: devices.Policy
+) -> None:
+    """In v1 hierarchies. Of some systemd knows nothing (cpuset, freezer, hugetlb, net_cls, …), and
+    a user's manager may use its own alone."""
+    from pyrun.cgroup import v1
+
+    v1.make(record, found, pid)
+    procs.join(record, pid)
+    v1.set_limits(record, found, rules)
+
+
+def _below(notes: dict[str, str], unified: bool) -> list[str]:
+    """The cgroups below the unit, each in the one before, that annotations ask for."""
+    found = []
+    for key in (SUBGROUP, DELEGATED):
+        name = notes.get(key) or (FIRST if key == SUBGROUP and notes.get(DELEGATED) else "")
+        if "/" in name or name.startswith(".") or "\0" in name or "\n" in name:
+            raise Error(f'"{name}" is no name of a cgroup', f"/annotations/{key}", "a plain name")
+        if name and not unified:
+            raise Error("a cgroup below the unit's is for cgroup v2", f"/annotations/{key}")
+        if name:
+            found.append(name)
+    return found
 
 
 def _majors() -> dict[str, str]:
@@ -123,29 +180,48 @@ def _majors() -> dict[str, str]:
         return {}
 
 
-def _start(bus: Bus, unit: str, properties: unit_properties.Properties) -> None:
+def _start(
+    bus: Bus, unit: str, ours: unit_properties.Properties, by_notes: unit_properties.Properties
+) -> None:
     """StartTransientUnit, and once more when a failed unit of that name was in its way."""
-    arguments: tuple[tuple[str, Any], ...] = (
-        ("s", unit),
-        ("s", "fail"),
-        ("a(sv)", list(properties.items())),
-        ("a(sa(sv))", []),
-    )
+    changed = [*(item for item in ours.items() if item[0] not in by_notes), *by_notes.items()]
+    words: Any = "StartTransientUnit", (("s", unit), ("s", "fail")), changed, (("a(sa(sv))", []),)
     try:
-        job = bus.manage("StartTransientUnit", *arguments)
+        job = _tell(bus, *words)
     except Error as error:
+        error.pointer = _culprit(error, by_notes) or error.pointer
         name = getattr(error, "name", "")
         if name in FORBIDDEN:
             error.hint = "an ordinary user has a manager of his own: pass --rootless=true"
         if name != EXISTS:
             raise
         _reset(bus, unit)
-        job = bus.manage("StartTransientUnit", *arguments)
+        job = _tell(bus, *words)
     result = bus.wait(job)
     if result != "done":
         raise Error(
             f"systemd: {unit} was not started: {result}", hint=f"see journalctl --unit {unit}"
         )
+
+
+def _tell(
+    bus: Bus,
+    member: str,
+    before: tuple[tuple[str, Any], ...],
+    changed: list[tuple[str, Value]],
+    after: tuple[tuple[str, Any], ...] = (),
+) -> str:
+    """Call a method that takes properties; those of ours that this systemd is too old for are left
+    out, as their files are written in any case. Raises Error."""
+    while True:
+        try:
+            return bus.manage(member, *before, ("a(sv)", changed), *after)
+        except Error as error:
+            kept = [(n, v) for n, v in changed if not (n in YOUNG and n in error.message)]
+            if len(kept) == len(changed):
+                raise
+            changed = kept
+            log.debug(f"{error.message}; it will not know of that")
 
 
 def _reset(bus: Bus, unit: str) -> None:
@@ -163,34 +239,63 @@ def _culprit(error: Error, by_notes: unit_properties.Properties) -> str:
     return ""
 
 
-def _enter(record: dict[str, Any], pid: int, subgroup: str) -> None:
-    """See to it that the process is in the unit's cgroup, and learn where that is."""
-    if record["unit"].endswith(SLICE):
-        if not subgroup:
-            procs.join(record, pid)
-        return
+def _find(record: dict[str, Any], pid: int) -> None:
+    """See to it that systemd has put the process into the unit's cgroup, and learn where that is:
+    it has the same place in every hierarchy."""
     try:
-        own = cgroupfs.read(f"/proc/{pid}/cgroup")
+        own = in_each(cgroupfs.read(f"/proc/{pid}/cgroup"))
     except OSError as error:
         raise from_os(error, f"read /proc/{pid}/cgroup") from None
-    path = next((line[3:] for line in own.split("\n") if line.startswith("0::")), "")
+    path = own.get(home(record["paths"]), "")
     if os.path.basename(path) != record["unit"]:
         raise Error(f"systemd has made {record['unit']}, but the container's init is in {path}")
-    record["paths"] = {"": record["mount"] + below_mount(record["root"], path)}
+    record["paths"] = {
+        name: mount.rstrip("/") + below_mount(root, path)
+        for name, (mount, root) in facts()["mounts"].items()
+    }
 
 
-def _make_subgroup(path: str, pid: int) -> None:
+def _make(path: str, note: str) -> None:
     try:
         cgroupfs.make(path)
-        cgroupfs.write(f"{path}/cgroup.procs", str(pid))
     except OSError as error:
-        raise from_os(error, f"make the cgroup {path}", f"/annotations/{SUBGROUP}") from None
+        raise from_os(error, f"make the cgroup {path}", f"/annotations/{note}") from None
+
+
+def _move(path: str, pid: int, note: str) -> None:
+    try:
+        procs.move(path, pid)
+    except OSError as error:
+        raise from_os(
+            error, f"write {pid} to {path}/cgroup.procs", f"/annotations/{note}"
+        ) from None
 
 
 def set_limits(record: dict[str, Any], found: list[resources.Write]) -> None:
     """Tell systemd the limits of a unit that is there: what it does not know of, it takes back when
     it is reloaded. Raises Error."""
-    _set(record, list(unit_properties.of_resources(found).items()))
+    unified = record["layout"] == "v2"
+    found = [*_besides(record, found), *found]
+    _set(record, list(unit_properties.of_resources(found, unified).items()))
+
+
+def _besides(record: dict[str, Any], found: list[resources.Write]) -> list[resources.Write]:
+    """What systemd has in one property with something of `found`, and stays as it is: of a quota
+    and its period on v1 the one that is missing. And idle taken back is the weight that the kernel
+    gives then."""
+    path = record["paths"].get("cpu" if record["layout"] != "v2" else "")
+    named = {file: value for _, _, choices, _ in found for file, value in choices}
+    missing = [file for file in unit_properties.QUOTA if file not in named]
+    more: list[resources.Write] = []
+    try:
+        if len(missing) == 1:
+            value = cgroupfs.read(f"{path}/{missing[0]}").strip()
+            more.append(resources.entry("", "cpu", missing[0], value))
+        if named.get("cpu.idle") == "0" and cgroupfs.read(f"{path}/cpu.idle").strip() == "1":
+            more.append(resources.entry("", "cpu", "cpu.weight", 100))
+    except OSError as error:
+        raise from_os(error, "read the present CPU limits", f"{resources.BASE}/cpu") from None
+    return more
 
 
 def set_devices(record: dict[str, Any], rules: devices.Policy) -> None:
@@ -198,7 +303,8 @@ def set_devices(record: dict[str, Any], rules: devices.Policy) -> None:
     manager has none. Raises Error."""
     if record["user"]:
         return
-    wanted = unit_properties.of_devices(rules, _majors())
+    unified = record["layout"] == "v2"
+    wanted = unit_properties.of_devices(rules, _majors(), apart=unified)
     # A list of a property is appended to the one before, but for an empty one.
     changed: list[tuple[str, Any]] = [
         ("DevicePolicy", ("s", "auto")),
@@ -213,7 +319,7 @@ def _set(record: dict[str, Any], changed: list[tuple[str, Any]]) -> None:
         return
     bus = _library().Bus(record["user"])
     try:
-        bus.manage("SetUnitProperties", ("s", record["unit"]), ("b", True), ("a(sv)", changed))
+        _tell(bus, "SetUnitProperties", (("s", record["unit"]), ("b", True)), changed)
     finally:
         bus.close()
 
@@ -221,7 +327,8 @@ def _set(record: dict[str, Any], changed: list[tuple[str, Any]]) -> None:
 def attach(record: dict[str, Any], path: str, pid: int) -> None:
     """Have systemd move a process into the unit's cgroup, or a directory below it: it may where an
     ordinary user may not. Raises Error."""
-    below = path[len(record["paths"][""]) :]
+    places = record["paths"].values()
+    below = next(path[len(top) :] for top in places if f"{path}/".startswith(f"{top}/"))
     bus = _library().Bus(record["user"])
     try:
         words = ("s", record["unit"]), ("s", below), ("au", [pid])

@@ -32,11 +32,21 @@ AMOUNTS = {
     "memory.low": "MemoryLow",
     "memory.min": "MemoryMin",
     "memory.swap.max": "MemorySwapMax",
+    "memory.zswap.max": "MemoryZSwapMax",
+    "memory.limit_in_bytes": "MemoryLimit",
     "pids.max": "TasksMax",
     "cpu.weight": "CPUWeight",
+    "cpu.shares": "CPUShares",
     "io.weight": "IOWeight",
+    "blkio.weight": "BlockIOWeight",
 }
 SETS = {"cpuset.cpus": "AllowedCPUs", "cpuset.mems": "AllowedMemoryNodes"}
+QUOTA = ("cpu.cfs_quota_us", "cpu.cfs_period_us")  # of v1; in v2 they are one file
+# Unknown to systemd 239, the oldest that is in use, or not with all values.
+YOUNG = (
+    "AllowedCPUs", "AllowedMemoryNodes", "CPUQuotaPeriodUSec", "CPUWeight", "MemoryMin",
+    "MemoryZSwapMax", "OOMPolicy",
+)  # fmt: skip
 MOST_NUMBERS = 1 << 16  # of CPUs or memory nodes in a set
 
 
@@ -52,21 +62,33 @@ def of_unit(record: dict[str, Any], container_id: str, pid: int) -> Properties:
         found["Slice"] = ("s", record["slice"])
         found["Delegate"] = ("b", True)
         found["PIDs"] = ("au", [pid])
-    for name in ("CPU", "Memory", "IO", "Tasks"):
+    # BlockIO is v1's, where systemd listens to nothing of that once IO is in use.
+    block = "IO" if record["layout"] == "v2" else "BlockIO"
+    for name in ("CPU", "Memory", block, "Tasks"):
         found[f"{name}Accounting"] = ("b", True)
     return found
 
 
-def of_resources(writes: list[Write]) -> Properties:
-    """The limits that systemd knows, of the writes of resources.v2; a later one wins there too."""
+def of_resources(writes: list[Write], unified: bool = True) -> Properties:
+    """The limits that systemd knows, of the writes of `resources`; a later one wins there too."""
     found: Properties = {}
+    quota: dict[str, str] = {}
     for _, _, choices, _ in writes:
         for file, value in choices:
-            if file in AMOUNTS and (value == "max" or value.isdecimal()):
-                found[AMOUNTS[file]] = ("t", INFINITY if value == "max" else int(value))
+            amount = value.removeprefix("default ")  # of io.weight
+            if file in AMOUNTS and (amount in ("max", "-1") or amount.isdecimal()):
+                most = amount in ("max", "-1")
+                found[AMOUNTS[file]] = ("t", INFINITY if most else int(amount))
             elif file == "cpu.max":
                 found |= _cpu_max(value)
-            elif file in SETS and (mask := _mask(value)):
+            elif file in QUOTA:
+                quota[file] = "max" if value == "-1" else value
+                found |= _cpu_max(f"{quota.get(QUOTA[0], 'max')} {quota.get(QUOTA[1], '100000')}")
+            elif file == "cpu.idle" and value == "1" and unified:
+                found["CPUWeight"] = ("t", 0)
+            elif file == "memory.oom.group":
+                found["OOMPolicy"] = ("s", "kill" if value == "1" else "continue")
+            elif file in SETS and unified and (mask := _mask(value)):
                 found[SETS[file]] = ("ay", mask)
     return found
 
@@ -101,15 +123,24 @@ def _mask(text: str) -> list[int]:
     return list(mask.to_bytes((mask.bit_length() + 7) // 8, "little"))
 
 
-def of_devices(wanted: devices.Policy, majors: dict[str, str]) -> Properties:
-    """The device policy, where systemd has words for all of it; the filter of the container's own
-    is beside that in any case, and an access needs both.
+def of_devices(wanted: devices.Policy, majors: dict[str, str], apart: bool = True) -> Properties:
+    """The device policy, where systemd has words for all of it. `majors` is {"c 136": "pts", ...}:
+    the names that /proc/devices has for major numbers.
 
-    `majors` is {"c 136": "pts", ...}: the names that /proc/devices has for major numbers.
+    On v2 (`apart`) the container's own filter is beside systemd's in any case, and an access needs
+    both. On v1 there is one list, which systemd writes anew when it is reloaded: what it has no
+    words for is not allowed any more then, and Error is raised where more would be.
     """
     default, exceptions = wanted
     if devices.allows_all(wanted):
         return {"DevicePolicy": ("s", "auto")}
+    if default and not apart:
+        raise Error(
+            "systemd can't except devices from all that are allowed, and would allow these at its"
+            " next reload",
+            devices.BASE,
+            "deny all, and allow some; or leave out --systemd-cgroup",
+        )
     entries: list[tuple[str, str]] = []
     for (kind, major, minor), (bits, _) in exceptions.items():
         folder = {"c": "char", "b": "block"}[kind]
@@ -117,14 +148,13 @@ def of_devices(wanted: devices.Policy, majors: dict[str, str]) -> Properties:
             place = f"/dev/{folder}/{major}:{minor}"
         elif major == minor:
             place = f"{folder}-*"
-        elif minor == devices.ANY:
+        elif minor == devices.ANY and f"{kind} {major}" in majors:
+            place = f"{folder}-{majors[f'{kind} {major}']}"
+        elif apart:
             # A driver that is not there has no devices either, and comes with no name yet.
-            name = majors.get(f"{kind} {major}")
-            if name is None:
-                return {}
-            place = f"{folder}-{name}"
-        else:
             return {}
+        else:
+            continue
         entries.append((place, "".join(c for c, bit in _ACCESS if bits & bit)))
     if default:  # systemd can't except a device from what it allows
         return {}

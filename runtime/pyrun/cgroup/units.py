@@ -8,11 +8,13 @@ from pyrun.errors import Error
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from typing import Any
 
 POINTER = "/linux/cgroupsPath"
 PREFIX = "pyrun"
 SLICE = ".slice"
+NAMED = "name=systemd"  # a hierarchy of v1 without controllers
 LONGEST = 255  # UNIT_NAME_MAX of systemd, without the final NUL
 _CHARACTERS = frozenset(
     "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789:-_.\\@"  # a unit's name
@@ -24,30 +26,36 @@ def plan(
 ) -> None:
     """Add to a record of cgroup/plan.py what the systemd driver needs: `unit`, `slice`, `user`
     (whose manager it is: facts["user_manager"], or the system's), and in `paths` where the unit's
-    cgroup will be. `uid` is the caller's, for his own manager's place.
+    cgroup will be, in every hierarchy. `uid` is the caller's, for his own manager's place.
 
-    Raises Error for a path of another form, and for a host without the unified hierarchy.
+    Raises Error for a path of another form, and for a host without a hierarchy that is systemd's.
     """
-    if facts["layout"] != "v2":
+    mounts = facts["mounts"]
+    where = home(mounts)
+    if where not in mounts:
         raise Error(
-            "the systemd cgroup driver (--systemd-cgroup) is for cgroup v2, and this host's"
-            f" cgroups are {facts['layout']}",
-            hint="boot with systemd.unified_cgroup_hierarchy=1, or leave out --systemd-cgroup, with"
-            " a cgroupsPath that is a path",
+            "the systemd cgroup driver (--systemd-cgroup) finds no cgroups of systemd on this host",
+            hint=f"neither cgroup v2 nor v1's hierarchy {NAMED} is mounted; leave out"
+            " --systemd-cgroup, with a cgroupsPath that is a path",
         )
     user: bool = facts["user_manager"]
     parent, unit = names(asked, container_id, user)
-    mount, root = facts["mounts"][""]
-    above = _user_manager(facts["own"].get("", "/"), uid) if user else ""
-    above = above.removeprefix(root.rstrip("/"))
+    above = _user_manager(facts["own"].get(where, "/"), uid) if user else ""
+    above = above.removeprefix(mounts[where][1].rstrip("/"))
+    place = f"{above}{expand(parent)}/{unit}"
     record |= {
         "unit": unit,
         "slice": parent,
         "user": user,
-        "mount": mount,
-        "root": root,
-        "paths": {"": f"{mount}{above}{expand(parent)}/{unit}"},
+        "mount": mounts[where][0] if facts["layout"] == "v2" else "",
+        "paths": {name: f"{mount.rstrip('/')}{place}" for name, (mount, _) in mounts.items()},
     }
+
+
+def home(hierarchies: Iterable[str]) -> str:
+    """Of a host's hierarchies, as facts.facts() names them, that in which systemd has its units.
+    Where v2 is beside v1 it has them in both."""
+    return NAMED if NAMED in hierarchies else ""
 
 
 def names(asked: str, container_id: str, user: bool) -> tuple[str, str]:

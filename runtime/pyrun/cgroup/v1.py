@@ -23,17 +23,20 @@ ABSENT = "its cgroup v1 hierarchy is not mounted on this host (see /proc/cgroups
 def create(record: dict[str, Any], wanted: dict[str, Any], rules: devices.Policy) -> None:
     """Make the directories and set the limits and device rules; `wanted` is linux.resources."""
     found = resources.v1(wanted)
-    _make(record, found)
-    if not record["paths"]:
-        return
-    cpuset = record["paths"].get("cpuset")
-    if cpuset:
-        inherit_cpuset(cpuset)
+    make(record, found)
+    if record["paths"]:
+        set_limits(record, found, rules)
+
+
+def set_limits(record: dict[str, Any], found: list[resources.Write], rules: devices.Policy) -> None:
+    """Set limits and device rules in the record's directories, which exist."""
     _set_devices(record, rules)
     limits.apply(found, record["paths"], ABSENT)
 
 
-def _make(record: dict[str, Any], found: list[resources.Write]) -> None:
+def make(record: dict[str, Any], found: list[resources.Write], pid: int = 0) -> None:
+    """Make the directories, fit for a process: without `pid` they have to be empty, or hold that
+    alone. `found` is what will be written to them. Raises Error."""
     planned = record["paths"]
     # The record names only what is certainly ours, so that a `destroy` after a failure kills
     # nobody in a cgroup that turned out to be another's.
@@ -42,12 +45,14 @@ def _make(record: dict[str, Any], found: list[resources.Write]) -> None:
         controllers = [name for name, where in planned.items() if where == path]
         try:
             if not cgroupfs.make(path):
-                cgroupfs.refuse_used(path, permission.pointer(record))
+                cgroupfs.refuse_used(path, permission.pointer(record), pid)
         except OSError as error:
             needed = [write[0] for write in found if write[1] in controllers]
             permission.go_without(record, error, needed)
         else:
             ours.update(dict.fromkeys(controllers, path))
+    if "cpuset" in ours:
+        inherit_cpuset(ours["cpuset"])
 
 
 def inherit_cpuset(path: str) -> None:

@@ -38,6 +38,7 @@ FREE = (
     "org.pyrun.landlock",
     "org.pyrun.rootfs.ephemeral",
     "org.pyrun.rootfs.overlay.upper",
+    "run.oci.delegate-cgroup",
     "run.oci.systemd.subgroup",
 )
 # These give the container something of the host or of the caller, loosen what confines it, or have

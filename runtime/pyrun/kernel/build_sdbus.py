@@ -23,6 +23,10 @@ typedef struct {
 
 int sd_bus_open_system(sd_bus **ret);
 int sd_bus_open_user(sd_bus **ret);
+int sd_bus_new(sd_bus **ret);
+int sd_bus_set_address(sd_bus *bus, const char *address);
+int sd_bus_start(sd_bus *bus);
+sd_bus *sd_bus_unref(sd_bus *bus);
 sd_bus *sd_bus_flush_close_unref(sd_bus *bus);
 int sd_bus_call(sd_bus *bus, sd_bus_message *m, uint64_t usec, sd_bus_error *ret_error,
                 sd_bus_message **reply);

@@ -9,6 +9,7 @@ numbers an int, "aX" a list, "(XY)" a tuple, and "v" a pair (signature, value).
 from __future__ import annotations
 
 import errno
+import os
 import time
 
 from pyrun.errors import Error, reason
@@ -25,6 +26,8 @@ MANAGER = b"org.freedesktop.systemd1.Manager"
 DBUS = (b"org.freedesktop.DBus", b"/org/freedesktop/DBus")
 DBUS_INTERFACE = b"org.freedesktop.DBus"
 JOBS = "type='signal',interface='org.freedesktop.systemd1.Manager',member='JobRemoved'"
+# Of an address, what need not be escaped: the D-Bus specification, "Server Addresses".
+_PLAIN = "-_/.*0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 PATIENCE = 30.0  # seconds that systemd gets for an answer, or for a job
 NUMBERS = {
     "y": "uint8_t", "n": "int16_t", "q": "uint16_t", "i": "int32_t", "u": "uint32_t",
@@ -40,13 +43,33 @@ class RefusedError(Error):
         self.name = name
 
 
+def own_socket(user: bool) -> str:
+    """Where the manager itself listens: for root, or for its user."""
+    folder = os.environ.get("XDG_RUNTIME_DIR") or f"/run/user/{os.getuid()}"
+    return f"{folder if user else '/run'}/systemd/private"
+
+
+def _open(found: Any, path: str) -> bool:
+    """Connect to a peer that is no bus; False if nobody is there."""
+    if not os.path.exists(path) or lib.sd_bus_new(found) < 0:
+        return False
+    address = "".join(chr(c) if chr(c) in _PLAIN else f"%{c:02x}" for c in os.fsencode(path))
+    ready = lib.sd_bus_set_address(found[0], f"unix:path={address}".encode()) >= 0
+    if ready and lib.sd_bus_start(found[0]) >= 0:
+        return True
+    lib.sd_bus_unref(found[0])
+    return False
+
+
 class Bus:
     """A connection to the system's manager, or to that of the user. Raises Error."""
 
     def __init__(self, user: bool) -> None:
         found = ffi.new("sd_bus **")
         number = (lib.sd_bus_open_user if user else lib.sd_bus_open_system)(found)
-        if number < 0:
+        # Where there is no bus, the manager may be listening itself.
+        self._direct = number < 0 and _open(found, own_socket(user))
+        if number < 0 and not self._direct:
             if user:
                 hint = "DBUS_SESSION_BUS_ADDRESS, or XDG_RUNTIME_DIR with a bus in it, names it"
             else:
@@ -61,6 +84,8 @@ class Bus:
 
     def follow_jobs(self) -> None:
         """From here on wait() hears of every job that ends. Raises Error."""
+        if self._direct:
+            return  # a manager tells those who have connected to itself
         self._call(DBUS, DBUS_INTERFACE, "AddMatch", ("s", JOBS))
 
     def manage(self, member: str, *arguments: tuple[str, Any]) -> str:

@@ -38,11 +38,39 @@ def limits(**wanted: Any) -> dict[str, Any]:
         ({"unified": {"memory.high": "1000", "memory.min": "max"}},
          {"MemoryHigh": ("t", 1000), "MemoryMin": ("t", ALL)}),
         ({"pids": {"limit": 5}, "unified": {"pids.max": "6"}}, {"TasksMax": ("t", 6)}),
+        ({"unified": {"memory.oom.group": "1"}}, {"OOMPolicy": ("s", "kill")}),
+        ({"unified": {"memory.oom.group": "0"}}, {"OOMPolicy": ("s", "continue")}),
+        ({"unified": {"memory.zswap.max": "0"}}, {"MemoryZSwapMax": ("t", 0)}),
+        ({"unified": {"io.weight": "default 300"}}, {"IOWeight": ("t", 300)}),
+        ({"unified": {"io.weight": "8:0 300"}}, {}),
+        ({"cpu": {"shares": 1024, "idle": 1}}, {"CPUWeight": ("t", 0)}),
+        ({"cpu": {"shares": 1024, "idle": 0}}, {"CPUWeight": ("t", 100)}),
         ({"unified": {"memory.max": "1G", "cpu.max": "x y", "hugetlb.2MB.max": "0"}}, {}),
     ],
 )  # fmt: skip
 def test_resources(wanted: dict[str, Any], expected: dict[str, Any]) -> None:
     assert limits(**wanted) == expected
+
+
+@pytest.mark.parametrize(
+    ("wanted", "expected"),
+    [
+        ({"memory": {"limit": 1000, "reservation": 500, "swap": 1500}}, {"MemoryLimit": 1000}),
+        ({"memory": {"limit": -1}}, {"MemoryLimit": ALL}),
+        ({"cpu": {"shares": 512, "cpus": "0-2"}},
+         {"CPUShares": 512}),
+        ({"cpu": {"quota": 15001, "period": 50000}},
+         {"CPUQuotaPerSecUSec": 310_000, "CPUQuotaPeriodUSec": 50_000}),
+        ({"cpu": {"quota": -1}}, {"CPUQuotaPerSecUSec": ALL, "CPUQuotaPeriodUSec": 100_000}),
+        ({"cpu": {"shares": 1024, "idle": 1}}, {"CPUShares": 1024}),
+        ({"pids": {"limit": -1}}, {"TasksMax": ALL}),
+        ({"blockIO": {"weight": 300}}, {"BlockIOWeight": 300}),
+        ({"network": {"classID": 1}, "hugepageLimits": [{"pageSize": "2MB", "limit": 0}]}, {}),
+    ],
+)  # fmt: skip
+def test_resources_v1(wanted: dict[str, Any], expected: dict[str, Any]) -> None:
+    found = properties.of_resources(resources.v1(wanted), unified=False)
+    assert {name: value for name, (_, value) in found.items()} == expected
 
 
 @pytest.mark.parametrize(
@@ -101,17 +129,44 @@ def test_what_systemd_has_no_words_for_is_left_to_the_filter(rules: list[Any]) -
     assert of_devices(*rules) == {}
 
 
+UNKNOWN = {"allow": True, "type": "c", "major": 99, "access": "r"}
+
+
+def test_one_list_for_all_leaves_out_what_it_has_no_words_for() -> None:
+    rules = [{"allow": True, "type": "c", "major": 9, "minor": 7, "access": "rw"}, UNKNOWN]
+    found = properties.of_devices(devices.policy(rules), properties.majors(DEVICES), apart=False)
+    assert found["DevicePolicy"] == ("s", "strict")
+    assert found["DeviceAllow"][1][0] == ("/dev/char/9:7", "rw")
+    assert not [place for place, _ in found["DeviceAllow"][1] if "99" in place]
+
+
+def test_one_list_for_all_can_not_except_devices() -> None:
+    rules = [{"allow": True, "access": "rwm"}, {**UNKNOWN, "allow": False}]
+    with pytest.raises(Error, match="at its next reload") as caught:
+        properties.of_devices(devices.policy(rules), {}, apart=False)
+    assert caught.value.pointer == "/linux/resources/devices"
+
+
 def test_a_scope() -> None:
-    record = {"unit": "p-n.scope", "slice": "a.slice"}
+    record = {"unit": "p-n.scope", "slice": "a.slice", "layout": "v2"}
     found = properties.of_unit(record, "box", 7)
     assert found["PIDs"] == ("au", [7])
     assert found["Slice"] == ("s", "a.slice")
     assert found["Delegate"] == ("b", True)
-    assert "Wants" not in found
+    assert found["IOAccounting"] == ("b", True)
+    assert not {"Wants", "BlockIOAccounting"} & set(found)
+
+
+def test_a_scope_of_v1() -> None:
+    record = {"unit": "p-n.scope", "slice": "a.slice", "layout": "hybrid"}
+    found = properties.of_unit(record, "box", 7)
+    assert found["BlockIOAccounting"] == ("b", True)
+    assert "IOAccounting" not in found
 
 
 def test_a_slice() -> None:
-    found = properties.of_unit({"unit": "a-b.slice", "slice": "a.slice"}, "box", 7)
+    record = {"unit": "a-b.slice", "slice": "a.slice", "layout": "v2"}
+    found = properties.of_unit(record, "box", 7)
     assert found["Wants"] == ("as", ["a.slice"])
     assert not {"PIDs", "Slice", "Delegate"} & set(found)
 

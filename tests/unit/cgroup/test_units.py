@@ -106,7 +106,27 @@ def test_the_record() -> None:
     assert json.loads(json.dumps(record)) == record
 
 
-@pytest.mark.parametrize("layout", ["v1", "hybrid", "none"])
-def test_only_the_unified_hierarchy(layout: str) -> None:
-    with pytest.raises(Error, match="--systemd-cgroup.* is for cgroup v2"):
-        planned("", {"layout": layout, "mounts": {}, "own": {}})
+def test_the_same_place_in_every_hierarchy() -> None:
+    mounts = {"name=systemd": ["/cg/systemd", "/"], "memory": ["/cg/memory", "/"], "": ["/u", "/"]}
+    record = planned("a.slice:p:n", {"layout": "hybrid", "mounts": mounts, "own": {}})
+    assert record["paths"] == {
+        "name=systemd": "/cg/systemd/a.slice/p-n.scope",
+        "memory": "/cg/memory/a.slice/p-n.scope",
+        "": "/u/a.slice/p-n.scope",
+    }
+    assert record["mount"] == ""
+
+
+def test_on_v1_the_users_manager_is_found_where_systemd_has_its_units() -> None:
+    mounts = {"memory": ["/cg/memory", "/"], "name=systemd": ["/cg/systemd", "/"]}
+    own = {"memory": "/user.slice", "name=systemd": f"{USER}/app.slice/run.service"}
+    record = planned("a.slice:p:n", {"layout": "v1", "mounts": mounts, "own": own}, user=True)
+    assert record["paths"]["memory"] == f"/cg/memory{USER}/a.slice/p-n.scope"
+
+
+@pytest.mark.parametrize(
+    ("layout", "mounts"), [("v1", {"memory": ["/cg/memory", "/"]}), ("none", {})]
+)
+def test_without_a_hierarchy_of_systemd(layout: str, mounts: dict[str, Any]) -> None:
+    with pytest.raises(Error, match="finds no cgroups of systemd"):
+        planned("", {"layout": layout, "mounts": mounts, "own": {}})
