@@ -65,12 +65,11 @@ class Living:
         for kind, file in FILES.items():
             path = f"/proc/{self.pid}/ns/{file}"
             try:
-                if os.readlink(path) != os.readlink(f"/proc/self/ns/{file}"):
-                    found.append({"type": kind, "path": path})
-            except FileNotFoundError as error:
-                if error.filename == path:
-                    raise
+                ours = os.readlink(f"/proc/self/ns/{file}")
+            except FileNotFoundError:
                 continue  # a kernel without this type
+            if os.readlink(path) != ours:
+                found.append({"type": kind, "path": path})
         return found
 
     def _setgroups(self) -> str:
