@@ -37,14 +37,20 @@ def receive(fd: int) -> bytes:
     data = b""
     poll = select.poll()
     poll.register(fd, select.POLLIN)
-    try:
-        while len(data) < LIMIT and poll.poll(PATIENCE):
+    os.set_blocking(fd, False)
+    while len(data) < LIMIT:
+        try:
+            # First: poll(2) tells no end of a fifo that was opened after its writer had gone.
             part = os.read(fd, LIMIT - len(data))
-            if not part:
-                break
-            data += part
-    except OSError:  # reset: it ended with something of ours unread
-        return data
+        except BlockingIOError:
+            if poll.poll(PATIENCE):
+                continue
+            break
+        except OSError:  # reset: it ended with something of ours unread
+            break
+        if not part:
+            break
+        data += part
     return data
 
 
