@@ -191,6 +191,8 @@ class Machine:
 
     def save(self) -> None:
         """Boots the image and saves the machine once it has settled, if its clock is right."""
+        for stale in self.place.glob("new-*"):  # of one that was killed; we have the lock
+            shutil.rmtree(stale)
         folder = Path(tempfile.mkdtemp(prefix="new-", dir=self.place))
         try:
             disk = f"file={self.place}/root.img,format=raw,file.locking=off"
@@ -289,7 +291,7 @@ def run(options: argparse.Namespace) -> int:
             machine.resume()
             return machine.run(options.command, options.user)
         except TimeUpError:
-            print("machine: the time was up", file=sys.stderr)
+            print(f"machine: the time was up: {options.time:g} s (--time)", file=sys.stderr)
             return TIME_UP
         except (DiedError, ConnectionError) as error:
             print(f"machine: it died: {error}\n{machine.last_words()}", file=sys.stderr)
