@@ -93,6 +93,10 @@ def test_update(container: Container, bundle: Bundle) -> None:
     assert found == {
         "MemoryMax": str(96 << 20), "TasksMax": "40", "CPUQuotaPerSecUSec": "200ms"
     }  # fmt: skip
+    words = ["--cpu-quota", "15500", "--cpu-period", "50000"]
+    assert container.runtime("update", *words, container.id).code == 0
+    assert shown(container, "CPUQuotaPerSecUSec") == {"CPUQuotaPerSecUSec": "310ms"}
+    assert (folder(container) / "cpu.max").read_text() == "15500 50000\n"  # and not rounded
     systemctl("daemon-reload")
     assert (folder(container) / "memory.max").read_text() == f"{96 << 20}\n"
     rules = [

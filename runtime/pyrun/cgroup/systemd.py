@@ -109,6 +109,8 @@ def create(record: dict[str, Any], config: Config, container_id: str, pid: int) 
         _find(record, pid)
     if unified:
         _enter_unified(record, pid, below, found, rules)
+        if "IOWeight" in properties and _has_bfq(record):
+            set_limits(record, found)
     else:
         _enter_each(record, pid, found, rules)
 
@@ -276,7 +278,13 @@ def set_limits(record: dict[str, Any], found: list[resources.Write]) -> None:
     it is reloaded. Raises Error."""
     unified = record["layout"] == "v2"
     found = [*_besides(record, found), *found]
-    _set(record, list(unit_properties.of_resources(found, unified).items()))
+    told = unit_properties.of_resources(found, unified, unified and _has_bfq(record))
+    _set(record, list(told.items()))
+
+
+def _has_bfq(record: dict[str, Any]) -> bool:
+    """Whether the kernel has that scheduler's weights: a cgroup with the controller shows it."""
+    return cgroupfs.exists(f"{record['paths']['']}/io.bfq.weight")
 
 
 def _besides(record: dict[str, Any], found: list[resources.Write]) -> list[resources.Write]:
@@ -320,6 +328,9 @@ def _set(record: dict[str, Any], changed: list[tuple[str, Any]]) -> None:
     bus = _library().Bus(record["user"])
     try:
         _tell(bus, "SetUnitProperties", (("s", record["unit"]), ("b", True)), changed)
+        # It answers before it writes the files, and does so before it takes another question: what
+        # is written to them from here on, exactly, stays.
+        bus.manage("GetUnit", ("s", record["unit"]))
     finally:
         bus.close()
 

@@ -69,13 +69,17 @@ def of_unit(record: dict[str, Any], container_id: str, pid: int) -> Properties:
     return found
 
 
-def of_resources(writes: list[Write], unified: bool = True) -> Properties:
-    """The limits that systemd knows, of the writes of `resources`; a later one wins there too."""
+def of_resources(writes: list[Write], unified: bool = True, bfq: bool = False) -> Properties:
+    """The limits that systemd knows, of the writes of `resources`; a later one wins there too.
+    `bfq`: there is a file io.bfq.weight, into which systemd writes a smaller one of IOWeight."""
     found: Properties = {}
     quota: dict[str, str] = {}
     for _, _, choices, _ in writes:
         for file, value in choices:
             amount = value.removeprefix("default ")  # of io.weight
+            if file == "io.bfq.weight" and bfq and amount.isdecimal():
+                found["IOWeight"] = ("t", of_bfq(int(amount)))
+                break  # it is written instead of io.weight
             if file in AMOUNTS and (amount in ("max", "-1") or amount.isdecimal()):
                 most = amount in ("max", "-1")
                 found[AMOUNTS[file]] = ("t", INFINITY if most else int(amount))
@@ -91,6 +95,11 @@ def of_resources(writes: list[Write], unified: bool = True) -> Properties:
             elif file in SETS and unified and (mask := _mask(value)):
                 found[SETS[file]] = ("ay", mask)
     return found
+
+
+def of_bfq(weight: int) -> int:
+    """The IOWeight (1…10000) of which systemd makes this io.bfq.weight (1…1000)."""
+    return weight if weight <= 100 else 100 + (weight - 100) * 11
 
 
 def _cpu_max(value: str) -> Properties:

@@ -117,15 +117,21 @@ def _read(file: str) -> str:
 
 
 def _replace_policy(record: dict[str, Any], policy: devices.Policy) -> None:
-    if record["manager"] == "systemd":
+    by_systemd = record["manager"] == "systemd"
+
+    def tell() -> None:
         from pyrun.cgroup import systemd
 
         systemd.set_devices(record, policy)
+
     if "devices" in record["paths"]:
         from pyrun.cgroup import v1
 
-        v1.replace_devices(record, policy)
-    elif "" in record["paths"]:
+        v1.replace_devices(record, policy, tell if by_systemd else None)
+        return
+    if by_systemd:
+        tell()
+    if "" in record["paths"]:
         from pyrun.cgroup import devicefilter
 
         devicefilter.set_policy(record, policy, fresh=False)

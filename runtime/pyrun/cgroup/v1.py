@@ -11,6 +11,7 @@ from pyrun.errors import Error, from_os
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
 HINTS = {
@@ -93,18 +94,23 @@ def _set_devices(record: dict[str, Any], rules: devices.Policy) -> None:
     _write_lines(record, path, devices.lines(rules))
 
 
-def replace_devices(record: dict[str, Any], rules: devices.Policy) -> None:
+def replace_devices(
+    record: dict[str, Any], rules: devices.Policy, tell: Callable[[], None] | None = None
+) -> None:
     """Give a living container's cgroup another policy: at no time is less allowed than in both.
+    `tell` has systemd know of it.
 
     Raises Error; the policy is the one before then.
     """
     path = record["paths"]["devices"]
     before = _present_devices(path)
-    # Where anything is allowed by default, the kernel has to forget everything first: meanwhile
-    # nobody may look.
-    stopped = (before[0] or rules[0]) and _stop(record)
+    # Where anything is allowed by default, the kernel has to forget everything first, and systemd
+    # begins so in any case: meanwhile nobody may look.
+    stopped = (before[0] or rules[0] or tell) and _stop(record)
     try:
-        _write_lines(record, path, devices.changes(before, rules))
+        if tell:
+            tell()
+        _write_lines(record, path, devices.changes(_present_devices(path), rules))
     except Error:
         _write_lines(record, path, devices.changes(_present_devices(path), before))
         raise

@@ -74,6 +74,29 @@ def test_resources_v1(wanted: dict[str, Any], expected: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize(
+    ("wanted", "weight"),
+    [
+        ({"blockIO": {"weight": 10}}, 10),
+        ({"blockIO": {"weight": 1000}}, 10000),
+        ({"unified": {"io.bfq.weight": "300"}}, 2300),
+        ({"unified": {"io.weight": "300"}}, 300),
+        ({"unified": {"io.bfq.weight": "8:0 300"}}, None),
+    ],
+)
+def test_the_weight_of_bfq(wanted: dict[str, Any], weight: int | None) -> None:
+    found = properties.of_resources(resources.v2(wanted), bfq=True)
+    assert found == ({"IOWeight": ("t", weight)} if weight else {})
+
+
+def test_systemd_makes_it_the_weight_of_bfq_again() -> None:
+    """By its formula, BFQ_WEIGHT in src/basic/cgroup-util.h."""
+    for weight in range(1, 1001):
+        found = properties.of_bfq(weight)
+        rest = (found - 100) * (1000 - 100) // (10000 - 100)
+        assert weight == (found if found <= 100 else 100 + rest)
+
+
+@pytest.mark.parametrize(
     ("quota", "period", "each_second"),
     [
         (15000, 100000, 150000),
