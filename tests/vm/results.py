@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What tests/vm/test left in build/vm/results.xml, as tests of another run of pytest: .ci/run names
-this file, so that the last lines of its output tell of the virtual machine too. Not collected else.
+"""What tests/vm/test left in build/vm/results.xml, as tests of another run of pytest: .ci/run has
+that collect this file, so that its last lines tell of the virtual machine too. Nobody else does.
 """
 
 from __future__ import annotations
