@@ -133,6 +133,7 @@ ABILITIES: dict[str, Ability] = {
     "man": _program("man"),
     "mandoc": _program("mandoc"),
     "newuidmap": _program("newuidmap"),
+    "podman": _program("podman"),
     "ps": _program("ps"),
     "runc": _program("runc"),
     "shellcheck": _program("shellcheck"),

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""checkpoint and restore of what is mounted from the host: by index, whatever the rootfs makes of
-its names (CVE-2026-119101, CVE-2026-115520)."""
+"""checkpoint and restore of what is mounted from the host: by what the config says, whatever the
+rootfs makes of its names (CVE-2026-119101, CVE-2026-115520)."""
 
 from __future__ import annotations
 
@@ -90,6 +90,19 @@ def test_a_name_that_criu_would_misread(
     assert result.code == 1
     assert "can't be told to criu" in result.err
     pipe.lines(2)
+
+
+def test_mounts_in_another_order(saved: Saved, bundle: Bundle) -> None:
+    """Engines write a config anew for restore, and promise no order; nor that all is the same."""
+    places = ["a", "b", "c"]
+    added = [bind(folder(saved, place), f"/data/{place}") for place in places]
+    bundle.config["mounts"] += added
+    begin(saved, *(f"cat /data/{place}/file" for place in places))
+    saved.saved()
+    others = [mount for mount in bundle.config["mounts"] if mount not in added]
+    bundle.config["mounts"] = [others[0], *reversed(added), *others[1:]]
+    bundle.save()
+    assert after(saved) == ["of a", "of b", "of c"]
 
 
 @pytest.mark.parametrize("target", ["/real", "/tmp/x]y", "/tmp/x:y", "/tmp/deep/er"])

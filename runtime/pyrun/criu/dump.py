@@ -51,7 +51,7 @@ def dump(container: Container, opts: Options) -> None:
     _say_how(request.opts, opts)
     request.opts.pid = pid
     request.opts.config_file = requests.config_file(config)
-    nested = _name_externals(request.opts, container, config, pid)
+    names = _name_externals(request.opts, container, config, pid)
     found = descriptors.outside(pid, container)
     if found.terminal and requests.has_terminal(config):
         raise Error("a container with its own and another terminal can't be checkpointed")
@@ -64,7 +64,7 @@ def dump(container: Container, opts: Options) -> None:
     if not opts["pre_dump"]:
         # First, for with --lazy-pages the container is restored before this one has been ended.
         where.write(images.DESCRIPTORS, found.streams)
-        where.write(images.OURS, {"rbind": nested, "notify": bool(intent.get("notify"))})
+        where.write(images.OURS, {**names, "notify": bool(intent.get("notify"))})
     with yard.made(container, links=True) as (place, _):
         if place:
             request.opts.cgroup_yard = place
@@ -107,9 +107,9 @@ def _say_how(found: Any, opts: Options) -> None:
         found.ps.address, found.ps.port = address.strip("[]"), int(port)
 
 
-def _name_externals(found: Any, container: Container, config: Config, pid: int) -> dict[str, str]:
-    """What of the host's there is among its mounts and namespaces; the mounts below the sources of
-    rbind mounts, by name."""
+def _name_externals(found: Any, container: Container, config: Config, pid: int) -> dict[str, Any]:
+    """What of the host's there is among its mounts and namespaces. What the names stand for:
+    destinations of the config's, and `rbind`, the mounts below the sources of rbind mounts."""
     facts = {
         "bundle": container.intent["bundle"],
         "binds_devices": state.in_user_namespace() or devices.in_user_namespace(config),
@@ -118,6 +118,7 @@ def _name_externals(found: Any, container: Container, config: Config, pid: int) 
     ours = mount_table.of("self")
     nested = externals.below_rbind(config, facts, ours)
     known = externals.of_config(config, facts, container.path)
+    names = {"destinations": externals.destinations(known), "rbind": nested}
     known += externals.of_cgroups(container.intent["cgroup"], ours, pid)
     known = externals.with_nested(known, nested)
     for point, name in externals.name_mounts(mount_table.of(pid), known, ours):
@@ -131,7 +132,7 @@ def _name_externals(found: Any, container: Container, config: Config, pid: int) 
     if "freezer" in record["paths"] or (record["layout"] == "v2" and record["paths"]):
         # Else CRIU stops one process after the other, while the others may fork.
         found.freeze_cgroup = record["paths"].get("freezer") or record["paths"][""]
-    return nested
+    return names
 
 
 def _converse(

@@ -5,7 +5,7 @@ CRIU calls such mounts external: at the dump each gets a name, at restore a path
 the name. Names are indices (CVE-2026-119101, CVE-2026-115520: paths as names can be forged, by
 links and by directories with "]:" in their names):
 
-    3             mounts[3], a bind mount
+    3             mounts[3], a bind mount, of the config at the dump
     3.0, 3.1, …   what is mounted below its source, if it is rbind
     device-2      a node of the host's, where the container could make none itself
     null          the host's /dev/null, over masked files
@@ -14,6 +14,9 @@ links and by directories with "]:" in their names):
     notify        the folder of its NOTIFY_SOCKET
 
 Which mount has which name is told by what it shows (mount_table.identity), not by where it is.
+
+Engines write the mounts of a config in any order, and another one each time. So the images tell
+which destination a name stood for, and at restore the mount that the config has there gets it.
 """
 
 from __future__ import annotations
@@ -87,6 +90,36 @@ def _places(record: Config, ours: list[Mount], pid: int | str) -> list[str]:
                 if is_it and inside is not None and mount.kind.startswith("cgroup"):
                     found.append(mount_table.join(mount.point, inside))
     return found
+
+
+def destinations(externals: list[External]) -> dict[str, str]:
+    """What named_as() takes: {name: destination} of those that the config has an order of."""
+    return {one.name: one.destination for one in externals if _list(one.name)}
+
+
+def named_as(externals: list[External], names: dict[str, str]) -> list[External]:
+    """The externals by the names that they had at a dump: names[name] is the destination. Of
+    several at one destination the first is the first one. What was not there then is left out."""
+    free: dict[tuple[str, str], list[str]] = {}
+    for name, destination in names.items():
+        free.setdefault((_list(name), destination), []).append(name)
+    found = []
+    for one in externals:
+        kind = _list(one.name)
+        old = free.get((kind, one.destination))
+        if old and kind:
+            found.append(one._replace(name=old.pop(0)))
+        elif not kind:
+            found.append(one)
+    return found
+
+
+def _list(name: str) -> str:
+    """The list of the config that the index in this name is of, "" if there is none in it."""
+    kind, _, index = name.rpartition("-")
+    if index.isascii() and index.isdigit() and kind in ("", "device"):
+        return kind or "mounts"
+    return ""
 
 
 def below_rbind(config: Config, facts: Facts, ours: list[Mount]) -> dict[str, str]:

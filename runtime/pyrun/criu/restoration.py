@@ -231,6 +231,8 @@ class Restoration(Creation):
     def _name_externals(self, found: Any) -> None:
         ours = mount_table.of("self")
         known = externals.of_config(self.config, self.facts, self.container.path)
+        if names := self.notes.get("destinations"):
+            known = externals.named_as(known, names)
         known += externals.of_cgroups(self.container.intent["cgroup"], ours, "self")
         # Only what is mounted there by now: a name of the images chooses among the host's mounts
         # below a source that the config has anyway.
