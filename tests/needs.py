@@ -126,6 +126,7 @@ ABILITIES: dict[str, Ability] = {
     "chromium": _program("chromedriver"),
     "clang": _program("clang"),
     "clang-tidy": _program("clang-tidy"),
+    "containerd": _program("containerd"),
     "criu": Ability(_criu, excused=False),
     "crun": _program("crun"),
     "fish": _program("fish"),

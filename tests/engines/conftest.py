@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from .containerd import Ctr
 from .host import Host, eventually
 from .pairs import Pair
 from .podman import Podman
@@ -36,6 +37,17 @@ def host() -> Iterator[Host]:
     found.end()
 
 
+def _left(host: Host, before: list[str], prefix: str, *roots: str) -> None:
+    """Fails when there is more than before: processes, cgroups of containers, state of runtimes."""
+    eventually(lambda: not host.cgroups_of(prefix) and host.processes() == before, 20)
+    assert host.cgroups_of(prefix) == []
+    assert host.processes() == before
+    for root in roots:
+        folder = host.path(root)
+        if folder.exists():
+            assert [path.name for path in folder.iterdir() if path.name[0] != "."] == []
+
+
 @pytest.fixture(scope="module")
 def podman_host(host: Host) -> Iterator[Host]:
     """One with podman, the image and nothing else."""
@@ -43,12 +55,7 @@ def podman_host(host: Host) -> Iterator[Host]:
     before = host.processes()
     yield host
     host("podman", "rm", "--all", "--force", "--time=0")
-    eventually(lambda: not host.cgroups_of("libpod-") and host.processes() == before, 10)
-    assert host.cgroups_of("libpod-") == []
-    assert host.processes() == before
-    for name in ("pyrun", "runc", "crun"):
-        folder = host.path(f"/run/{name}")
-        assert not folder.exists() or [p for p in folder.iterdir() if p.name[0] != "."] == []
+    _left(host, before, "libpod-", "/run/pyrun", "/run/runc", "/run/crun")
 
 
 @pytest.fixture
@@ -63,3 +70,26 @@ def both(podman_host: Host) -> Iterator[Pair[Podman]]:
     yield Pair(make)
     for podman in made:
         podman.clean()
+
+
+@pytest.fixture(scope="module")
+def containerd_host(host: Host) -> Iterator[Host]:
+    """One with containerd, the image and nothing else."""
+    Ctr.prepare(host)
+    before = host.processes()
+    yield host
+    _left(host, before, "box", "/run/containerd/runc/default")
+
+
+@pytest.fixture
+def ctr(containerd_host: Host) -> Iterator[Pair[Ctr]]:
+    """ctr with a peer and with pyrun."""
+    made: list[Ctr] = []
+
+    def make(runtime: str) -> Ctr:
+        made.append(Ctr(containerd_host, runtime))
+        return made[-1]
+
+    yield Pair(make)
+    for one in made:
+        one.clean()

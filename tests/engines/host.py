@@ -32,6 +32,9 @@ BEGIN = """
 set -eu
 mount --make-rprivate / && mount --make-rshared /
 umount -l -R /sys/fs/cgroup
+sed -n 's/ - cgroup.*//p' /proc/self/mountinfo | while read -r _ _ _ _ other _; do
+    umount -l "$other" # of somebody else's: runc takes the first that it finds
+done
 {cgroups}
 mount -t tmpfs -o mode=755 tmpfs /run
 mkdir -p /run/lock /run/upper /run/work
@@ -73,7 +76,8 @@ class Host:
             "HOME": "/root",
             "LANG": "C.UTF-8",
         }
-        self.cgroup = Cgroup(self.folder.name)
+        self._daemons: list[subprocess.Popen[bytes]] = []
+        self.cgroup = Cgroup(self.folder.name, self.folder)
         self._outer = subprocess.Popen(
             ["unshare", "--mount", "--net", "--pid", "--cgroup", "--fork", "--kill-child"]
             + ["--mount-proc", "sh", "-c"]
@@ -145,6 +149,16 @@ class Host:
             raise Failed([str(word) for word in words], result)
         return result.out.removesuffix("\n")
 
+    def daemon(self, *words: str | Path, ready: Callable[[], bool]) -> subprocess.Popen[bytes]:
+        """Something that serves until it, or the host, is ended; awaited until it is ready."""
+        log = self.folder / f"{Path(words[0]).name}.log"
+        with log.open("wb") as file:
+            process = self.popen(*words, stdin=subprocess.DEVNULL, stdout=file, stderr=file)
+        up = eventually(lambda: ready() or process.poll() is not None)
+        assert up and process.poll() is None, log.read_text()
+        self._daemons.append(process)
+        return process
+
     def write(self, inside: str | Path, text: str) -> str:
         """A file on this host; its path there."""
         path = self.path(inside)
@@ -171,6 +185,9 @@ class Host:
 
     def end(self) -> None:
         """Ends all that runs on it, and removes what is left on the machine."""
+        for process in self._daemons:
+            process.kill()
+            process.wait()
         self._outer.send_signal(signal.SIGKILL)  # --kill-child
         self._outer.wait()
         if self._outer.stdout:

@@ -105,6 +105,21 @@ def test_mounts_in_another_order(saved: Saved, bundle: Bundle) -> None:
     assert after(saved) == ["of a", "of b", "of c"]
 
 
+def test_a_root_that_the_host_shares(saved: Saved, bundle: Bundle) -> None:
+    """As on a machine that was booted: the container's root is a slave of it."""
+    place = str(bundle.rootfs)
+    subprocess.run(["mount", "--bind", place, place], check=True)
+    subprocess.run(["mount", "--make-shared", place], check=True)
+    try:
+        begin(saved, "cat /data/note")
+        (bundle.rootfs / "data/note").write_text("there")
+        saved.saved()
+        assert after(saved) == ["there"]
+        saved.container.delete("--force")
+    finally:
+        subprocess.run(["umount", "-l", place], check=True)
+
+
 @pytest.mark.parametrize("target", ["/real", "/tmp/x]y", "/tmp/x:y", "/tmp/deep/er"])
 def test_destination_through_a_link(saved: Saved, bundle: Bundle, target: str) -> None:
     """A link of the image on the way: the mount comes back where it was, by its index."""

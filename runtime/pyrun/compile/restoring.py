@@ -16,7 +16,6 @@ from pyrun.linux import (
     AT_RECURSIVE,
     CLONE_NEWNS,
     MOUNT_ATTR_RDONLY,
-    MS_PRIVATE,
     MS_SLAVE,
     O_DIRECTORY,
     O_PATH,
@@ -38,7 +37,6 @@ def place(config: Config, facts: Facts) -> Steps:
     yield pointer, ops.open_host("/", O_PATH | O_DIRECTORY, HOST)
     yield pointer, ops.mount_setattr(HOST, AT_RECURSIVE, 0, 0, MS_SLAVE)
     yield pointer, ops.open_tree(HOST, facts["rootfs"], 0, ROOT)
-    yield pointer, ops.mount_setattr(ROOT, 0, 0, 0, MS_PRIVATE)
     for directory, point in facts["hierarchies"].items():
         yield "/linux/cgroupsPath", ops.open_tree(HOST, point, 0, TREE)
         yield "/linux/cgroupsPath", ops.open_host(directory, O_PATH | O_DIRECTORY, TARGET)
