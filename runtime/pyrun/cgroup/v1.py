@@ -84,7 +84,7 @@ def _set_devices(record: dict[str, Any], rules: devices.Policy) -> None:
             from pyrun.cgroup import devicefilter  # loads the bpf(2) binding: rarely needed on v1
 
             devicefilter.set_policy(record, rules)
-        elif not (devices.allows_all(rules) or record["rootless"]):
+        elif not (devices.allows_all(rules) or record["rootless"] or record.get("user")):
             raise Error(
                 "device rules cannot be enforced: the devices controller is not available",
                 devices.BASE,

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from pyrun.cgroup import permission, resources, systemd
+from pyrun.cgroup import devices, permission, resources, systemd, v1
 from pyrun.cgroup import unit_properties as properties
 from pyrun.errors import Error
 
@@ -131,3 +131,14 @@ def test_idle_taken_back(tmp_path: Path, present: str, expected: dict[str, Any])
     record = {"layout": "v2", "paths": {"": str(tmp_path)}}
     found = resources.v2({"cpu": {"idle": 0}})
     assert properties.of_resources([*systemd._besides(record, found), *found]) == expected
+
+
+@pytest.mark.parametrize(("rootless", "user"), [(True, False), (False, True), (False, False)])
+def test_devices_without_their_controller(rootless: bool, user: bool) -> None:
+    """A user's manager has none in v1, also for him who is root of a user namespace."""
+    record = {"paths": {"name=systemd": "/x"}, "rootless": rootless, "user": user}
+    if rootless or user:
+        v1.set_limits(record, [], devices.policy([]))
+    else:
+        with pytest.raises(Error, match="device rules cannot be enforced"):
+            v1.set_limits(record, [], devices.policy([]))
