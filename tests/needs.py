@@ -129,6 +129,7 @@ ABILITIES: dict[str, Ability] = {
     "containerd": _program("containerd"),
     "criu": Ability(_criu, excused=False),
     "crun": _program("crun"),
+    "docker": _program("dockerd"),
     "fish": _program("fish"),
     "ip": _program("ip"),
     "man": _program("man"),

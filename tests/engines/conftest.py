@@ -10,6 +10,7 @@ from collections.abc import Iterator
 import pytest
 
 from .containerd import Ctr
+from .docker import Docker
 from .host import Host, eventually
 from .pairs import Pair
 from .podman import Podman
@@ -88,6 +89,32 @@ def ctr(containerd_host: Host) -> Iterator[Pair[Ctr]]:
 
     def make(runtime: str) -> Ctr:
         made.append(Ctr(containerd_host, runtime))
+        return made[-1]
+
+    yield Pair(make)
+    for one in made:
+        one.clean()
+
+
+@pytest.fixture(scope="module")
+def docker_host(host: Host) -> Iterator[Host]:
+    """One with Docker, the image and nothing else."""
+    Docker.prepare(host)
+    before = host.processes()
+    yield host
+    roots = [f"/run/docker/runtime-{name}/moby" for name in ("runc", "pyrun", "crun")]
+    _left(host, before, "docker-", *roots)
+    for hierarchy in host.cgroup.below():
+        assert not hierarchy.startswith("docker/"), hierarchy
+
+
+@pytest.fixture
+def docker(docker_host: Host) -> Iterator[Pair[Docker]]:
+    """docker with a peer and with pyrun."""
+    made: list[Docker] = []
+
+    def make(runtime: str) -> Docker:
+        made.append(Docker(docker_host, runtime))
         return made[-1]
 
     yield Pair(make)

@@ -194,3 +194,28 @@ def test_empty_namespace(saved: Saved, bundle: Bundle) -> None:
     assert goes_on(before, saved.restored("--empty-ns=network").lines(2))
     namespace = os.readlink(f"/proc/{saved.container.pid}/ns/net")
     assert marker.read_text().strip() == namespace
+
+
+@differs
+def test_network_of_hooks(saved: Saved, bundle: Bundle) -> None:
+    """Docker's hook puts one end of a pair into the container; CRIU alone could not."""
+    script = (
+        "pid=$(sed 's/.*\"pid\":\\([0-9]*\\).*/\\1/');"
+        " ip link add pyrun-host type veth peer name eth5 netns $pid"
+    )
+    path = "/usr/sbin:/usr/bin:/sbin:/bin"
+    hook = {"path": "/bin/sh", "args": ["sh", "-c", script], "env": [f"PATH={path}"]}
+    bundle.config["hooks"] = {"prestart": [hook]}
+    first = saved.start("print UP", "await /tmp/go", "cat /proc/net/dev", "print END", "sleep 1000")
+    first.until("UP\n")
+    saved.saved()
+    subprocess.run(["ip", "link", "delete", "pyrun-host"], stderr=subprocess.DEVNULL)
+    again = saved.restored()
+    bundle.file("tmp/go", "")
+    again.until("END\n")
+    assert "eth5:" in again.text.decode()
+    state = subprocess.run(
+        ["nsenter", f"--net=/proc/{saved.container.pid}/ns/net", "ip", "-br", "link", "show", "lo"],
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert "UP" in state.stdout or saved.container.runtime.name == "runc"  # which leaves it down

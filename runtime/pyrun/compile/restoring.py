@@ -14,6 +14,7 @@ from pyrun.compile.mount_options import destination, is_bind, on_existing
 from pyrun.compile.slots import HOST, ROOT, TARGET, TREE
 from pyrun.linux import (
     AT_RECURSIVE,
+    CLONE_NEWNET,
     CLONE_NEWNS,
     MOUNT_ATTR_RDONLY,
     MS_SLAVE,
@@ -27,7 +28,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from pyrun.types import Config, Facts, Steps
 
-JOINED = 0  # the slot of the container's mount namespace
+JOINED = 0  # the slot of a namespace of the container
 
 
 def place(config: Config, facts: Facts) -> Steps:
@@ -78,3 +79,10 @@ def readonly_root(config: Config, facts: Facts) -> Steps:
     yield pointer, ops.setns(JOINED, CLONE_NEWNS)
     yield pointer, ops.open_host("/", O_PATH | O_DIRECTORY, ROOT)
     yield pointer, ops.mount_setattr(ROOT, 0, MOUNT_ATTR_RDONLY, 0, 0)
+
+
+def loopback(config: Config, facts: Facts) -> Steps:
+    """In the network namespace that CRIU has left empty."""
+    pointer = "/linux/namespaces"
+    yield pointer, ops.setns(JOINED, CLONE_NEWNET)
+    yield pointer, ops.loopback_up()

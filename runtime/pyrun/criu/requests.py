@@ -65,6 +65,18 @@ def check(config: Config) -> None:
         )
 
 
+def leaves_network(opts: Options, config: Config) -> bool:
+    """Whether what is in the network namespace is not saved, and a hook's affair at restore. It is
+    if there are hooks that may have filled it: CRIU could not restore half a pair of devices whose
+    other end is the host's (as under Docker), nor could they make what is there already."""
+    if "network" in opts["empty_ns"]:
+        return True
+    hooks = config.get("hooks") or {}
+    entry = namespace(config, "network")
+    is_new = bool(entry) and not (entry or {}).get("path")
+    return is_new and bool(hooks.get("prestart") or hooks.get("createRuntime"))
+
+
 def cgroup_mode(opts: Options, config: Config) -> int:
     """What CRIU does about cgroups. If told to ignore them, it would not make a cgroup namespace
     either: there it moves processes, and no more."""
@@ -93,6 +105,7 @@ def options(opts: Options, config: Config, images: Directory, work: Directory, l
     for kind in opts["empty_ns"]:
         if kind != "network":
             raise Error(f"--empty-ns {kind}: criu can leave a network namespace empty, no other")
+    if leaves_network(opts, config):
         found.empty_ns |= NAMESPACES["network"]
     found.network_lock = network_lock(opts)
     return found

@@ -315,7 +315,10 @@ class Restoration(Creation):
         if self.late:
             driver.update(cgroup, self.late)
         if self.config["root"].get("readonly"):
-            self._make_root_readonly(child)
+            steps = list(restoring.readonly_root(self.config, self.facts))
+            self._do_in(child, "mnt", steps)
+        if requests.leaves_network(self.opts, self.config):
+            self._do_in(child, "net", list(restoring.loopback(self.config, self.facts)))
         verification.check(child.pid, self.config, self.facts, self.externals)
         if self.opts["pid_file"]:
             teardown.write_pid_file(self.opts["pid_file"], child.pid)
@@ -337,13 +340,13 @@ class Restoration(Creation):
             init.signal(self._child().pidfd, SIGNALS["KILL"])
             raise
 
-    def _make_root_readonly(self, child: Child) -> None:
-        steps = list(restoring.readonly_root(self.config, self.facts))
-        view = os.open(f"/proc/{child.pid}/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
+    def _do_in(self, child: Child, kind: str, steps: list[Step]) -> None:
+        """The steps, which begin by joining this namespace of the container."""
+        namespace = os.open(f"/proc/{child.pid}/ns/{kind}", os.O_RDONLY | os.O_CLOEXEC)
         try:
-            _end(self._executor("pyrun:readonly", 0, steps, [view], 0))
+            _end(self._executor("pyrun:restoring", 0, steps, [namespace], 0))
         finally:
-            os.close(view)
+            os.close(namespace)
 
 
 def split_limits(resources: Config) -> tuple[Config, Config]:
