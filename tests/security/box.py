@@ -9,6 +9,7 @@ import os
 import shutil
 import stat
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -110,13 +111,13 @@ class Box:
             options.pop("before", []) + command, timeout=SECONDS, cwd=self.bundle, **options
         )
 
-    def create(self) -> int:
+    def create(self, before: Sequence[str] = ()) -> int:
         """Create it without starting it; the pid of its init. stdio is /dev/null."""
         self.write()
         pid_file = self.folder / "pid"
         words = ("--bundle", str(self.bundle), "--pid-file", str(pid_file), self.id)
         subprocess.run(
-            self.command("create", *words),
+            [*before, *self.command("create", *words)],
             check=True,
             timeout=SECONDS,
             stdin=subprocess.DEVNULL,

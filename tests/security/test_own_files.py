@@ -13,7 +13,7 @@ import pytest
 
 from needs import needs
 
-from .box import Box
+from .box import SECONDS, Box
 
 pytestmark = needs("root", "busybox")
 
@@ -110,14 +110,24 @@ def test_cve_2016_9962_the_waiting_init_is_not_the_containers(box: Box) -> None:
 
 
 def test_cve_2020_15257_no_socket_that_others_could_reach(box: Box) -> None:
-    def abstract() -> list[str]:
-        lines = Path("/proc/net/unix").read_text().splitlines()
-        return sorted(line.split()[-1] for line in lines if "@" in line.split()[-1])
+    """In a network namespace of the test's own, where nobody else's sockets are."""
+    up = ["unshare", "--net", "sh", "-c", "echo up; exec sleep 60"]
+    keeper = subprocess.Popen(up, stdout=subprocess.PIPE)
+    try:
+        assert keeper.stdout
+        keeper.stdout.readline()
 
-    before = abstract()
-    box.process["args"] = ["sleep", "60"]
-    box.create()
-    assert abstract() == before
-    box.verb("start")
-    assert abstract() == before
-    assert not [path for path in box.state.rglob("*") if path.is_socket()]
+        def abstract() -> list[str]:
+            lines = Path(f"/proc/{keeper.pid}/net/unix").read_text().splitlines()
+            return [line for line in lines if "@" in line]
+
+        inside = ["nsenter", f"--net=/proc/{keeper.pid}/ns/net"]
+        box.process["args"] = ["sleep", "60"]
+        box.create(before=inside)
+        assert abstract() == []
+        subprocess.run([*inside, *box.command("start", box.id)], check=True, timeout=SECONDS)
+        assert abstract() == []
+        assert not [path for path in box.state.rglob("*") if path.is_socket()]
+    finally:
+        keeper.kill()
+        keeper.communicate()

@@ -1,0 +1,86 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Writes docs/security.md's table from the tests and from what is known of each runtime."""
+
+from __future__ import annotations
+
+import ast
+import re
+from pathlib import Path
+
+from .peers import CRUN, RED, RUNC
+from .weakened import DEFENCES, ROOT
+
+PAGE = ROOT / "docs/security.md"
+BEGIN, END = "<!-- the table: tests/security/page.py -->\n", "<!-- end of the table -->\n"
+ADVISORY = re.compile(r"cve_(\d{4})_(\d+)|ghsa_(\w{4})_(\w{4})_(\w{4})|\b(r\d+)_")
+# Tests that hold pyrun to a promise of its own; the others' state is not looked at.
+OWN = "test_failures.py"
+
+
+def tests() -> dict[str, str]:
+    """{file::function: its words} of every test in the folder that takes a runtime."""
+    found = {}
+    for path in sorted(Path(__file__).parent.glob("test_*.py")):
+        if path.stem in ("test_controls", "test_page"):
+            continue
+        for node in ast.parse(path.read_text()).body:
+            if isinstance(node, ast.FunctionDef) and node.name.startswith("test_"):
+                found[f"{path.name}::{node.name}"] = node.name.removeprefix("test_")
+    return found
+
+
+def advisories(name: str) -> tuple[str, str]:
+    """(the advisories or the rule in a test's name, the rest of it in words)."""
+    ids = []
+    for match in ADVISORY.finditer(name):
+        if match[1]:
+            ids.append(f"CVE-{match[1]}-{match[2]}")
+        elif match[3]:
+            ids.append(f"GHSA-{match[3]}-{match[4]}-{match[5]}")
+        else:
+            ids.append(match[6].upper())
+    words = ADVISORY.sub("", name).strip("_").replace("_", " ")
+    return ", ".join(ids), re.sub(" +", " ", words)
+
+
+def verdict(peer: str, test: str) -> str:
+    """What a runtime of others does."""
+    rows = [key for key in RED[peer] if key.partition("[")[0] == test]
+    if not rows:
+        return "holds"
+    return "**fails**" if test in rows else "**fails** (some rows)"
+
+
+def shown(test: str) -> str:
+    """How the test was seen to fail."""
+    by = [peer for peer in (RUNC, CRUN) if verdict(peer, test) != "holds"]
+    by += [
+        defence.name.partition(":")[0] + " taken out"
+        for defence in DEFENCES
+        if test in (name.partition("[")[0] for name in defence.tests)
+    ]
+    return ", ".join(by)
+
+
+def table() -> str:
+    """The rows, those of advisories first."""
+    head = f"| advisory or rule | test | pyrun | {RUNC} | {CRUN} | seen to fail by |\n"
+    lines = [head, "|---|---|---|---|---|---|\n"]
+    rows = []
+    for test, name in tests().items():
+        ids, words = advisories(name)
+        if test.startswith(OWN) and not ids:
+            continue
+        if test.startswith("test_exec.py"):
+            words = f"exec: {words}"
+        cells = [ids, words, "holds", verdict(RUNC, test), verdict(CRUN, test), shown(test)]
+        rows.append((not ids.startswith(("CVE", "GHSA")), ids, cells))
+    for _, _, cells in sorted(rows, key=lambda row: row[:2]):
+        lines.append(f"| {' | '.join(cells)} |\n".replace("|  |", "| |").replace("|  |", "| |"))
+    return "".join(lines)
+
+
+def page(old: str) -> str:
+    """The page with its table as it should be."""
+    before, _, rest = old.partition(BEGIN)
+    return before + BEGIN + table() + END + rest.partition(END)[2]

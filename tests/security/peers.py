@@ -1,0 +1,117 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What runtimes of others are known to do otherwise than the tests here ask for, by version:
+strict, so that a runtime that is better than this fails the test that says so."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from pathlib import Path
+
+RUNC, CRUN = "runc 1.1.5", "crun 1.8.1"  # those of Debian 12
+FOLLOWS = "resolves /dev in the image's root by string"
+LEAKS = "changes into a directory of the host by a descriptor of its caller"
+# {runtime: {test, or test[row]: what it does}}
+RED: dict[str, dict[str, str]] = {
+    RUNC: {
+        "test_exec.py::test_cve_2026_88265_streams_that_are_no_devices": (
+            "opens what the container has at /dev/null"
+        ),
+        "test_host.py::test_cve_2025_23266_hooks_do_not_get_the_containers_environment"
+        "[createContainer]": "its hooks have the environment of the container",
+        "test_host.py::test_cve_2021_41103_nobody_else_sees_the_state": "its folder has mode 0711",
+        "test_host.py::test_r20_without_a_mount_namespace_the_hosts_mounts_stay": (
+            "makes the host's root private"
+        ),
+        "test_host.py::test_r20_joined_mount_namespace_of_the_host": "pivots in the host's",
+        "test_host.py::test_a_hook_that_hangs_is_ended_with_its_children[createRuntime]": (
+            "waits for the hook's children"
+        ),
+        "test_host.py::test_a_hook_that_hangs_is_ended_with_its_children[createContainer]": (
+            "waits for the hook's children"
+        ),
+        "test_identity.py::test_r20_joined_host_namespace_is_not_changed[uts]": "sets the host's",
+        "test_identity.py::test_r20_joined_host_namespace_is_not_changed[ipc]": "sets the host's",
+        "test_own_files.py::test_cve_2019_5736_the_binary_of_the_waiting_init": (
+            "its init is not sealed: a mount is read-only instead"
+        ),
+        "test_paths.py::test_cve_2026_47766_dev_is_a_symlink[False]": FOLLOWS,
+        "test_paths.py::test_cve_2026_47766_dev_is_a_symlink[True]": FOLLOWS,
+        "test_paths.py::test_cve_2026_47766_dev_is_a_symlink_to_a_volume": FOLLOWS,
+        "test_redirection.py::test_cve_2026_88265_dev_null_is_a_link_to_a_host_file": (
+            "gives the host's file to the container"
+        ),
+        "test_redirection.py::test_cve_2025_31133_masks_with_a_dev_of_the_attacker[symlink]": (
+            "covers with what /dev/null leads to"
+        ),
+    },
+    CRUN: {
+        "test_exec.py::test_cve_2024_21626_working_directory_in_a_leaked_descriptor": LEAKS,
+        "test_exec.py::test_cve_2024_21626_working_directory_by_a_link[/way]": LEAKS,
+        "test_exec.py::test_cve_2026_88265_streams_that_are_no_devices": (
+            "opens what the container has at /dev/null"
+        ),
+        "test_failures.py::test_a_caller_that_ignores_its_children": "fails",
+        "test_host.py::test_r20_mounts_of_a_container_do_not_reach_the_host[True]": (
+            "mounts in the host's volume"
+        ),
+        "test_host.py::test_r20_mounts_made_in_the_container_do_not_reach_the_host"
+        "[/vol/deep-rshared]": "the container mounts in the host's volume",
+        "test_host.py::test_r20_joined_mount_namespace_of_the_host": "pivots in the host's",
+        "test_host.py::test_a_hook_that_hangs_is_ended_with_its_children[createRuntime]": (
+            "leaves the hook's children"
+        ),
+        "test_identity.py::test_ids_beyond_the_range_never_become_root[uid-4294967295]": (
+            "the program is root"
+        ),
+        "test_identity.py::test_ids_beyond_the_range_never_become_root[gid-4294967295]": (
+            "the program is root"
+        ),
+        "test_identity.py::test_ghsa_g54h_m393_cpwq_devices_are_denied_by_default": (
+            "allows every device where no rule denies it"
+        ),
+        "test_identity.py::test_ghsa_5g49_rx9x_qfc6_cgroups_path_stays_in_the_hierarchy"
+        "[/../security-out]": "takes the path as it is",
+        "test_identity.py::test_r20_joined_host_namespace_is_not_changed": "sets the host's",
+        "test_identity.py::test_cve_2024_3154_cve_2026_94603_annotations_of_an_image": (
+            "writes to a file that an annotation names"
+        ),
+        "test_own_files.py::test_cve_2024_21626_working_directory_in_a_leaked_descriptor": LEAKS,
+        "test_own_files.py::test_cve_2019_5736_the_binary_of_the_waiting_init": (
+            "its init is not sealed: a mount is read-only instead"
+        ),
+        "test_paths.py::test_cve_2026_88264_dev_console_is_a_symlink": (
+            "makes /dev/console where the image's link leads"
+        ),
+        "test_paths.py::test_cve_2026_47766_dev_is_a_symlink[False]": FOLLOWS,
+        "test_redirection.py::test_cve_2026_88265_dev_null_is_a_link_to_a_host_file": (
+            "gives the host's file to the container"
+        ),
+        "test_redirection.py::test_devices_of_the_host_stay_their_owners": (
+            "gives the host's device to the container's user"
+        ),
+        "test_redirection.py::test_cve_2025_52881_cve_2019_16884_mounts_over_proc": "takes it",
+        "test_redirection.py::test_cve_2025_31133_masks_with_a_dev_of_the_attacker[symlink]": (
+            "covers with what /dev/null leads to"
+        ),
+    },
+}
+
+# What happens to some runs and not to others: expected, not strictly.
+SOMETIMES = {"test_terminal.py::test_a_long_paste_is_echoed_to_its_end": "crun loses a part of it"}
+
+
+def known(runtime: Path) -> str:
+    """Which of them a program is, "" for none."""
+    done = subprocess.run([runtime, "--version"], capture_output=True, text=True)
+    found = re.match(r"(runc|crun) version (\d+\.\d+\.\d+)", done.stdout)
+    name = f"{found[1]} {found[2]}" if found else ""
+    return name if name in RED else ""
+
+
+def reason(peer: str, node: str) -> str:
+    """What the runtime is known to do in a test, by its pytest id; "" for nothing."""
+    path, _, test = node.partition("::")
+    name = f"{path.rpartition('/')[2]}::{test}"
+    listed = RED.get(peer, {})
+    return listed.get(name) or listed.get(name.partition("[")[0], "")

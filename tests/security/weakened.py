@@ -1,0 +1,184 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A pyrun with one defence taken out, as it never was installed: what shows that the tests here see
+what they look for, where no runtime of the machine has the hole."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+import pyrun as package
+from executor import plans
+
+ROOT = Path(__file__).parents[2]
+PACKAGE = Path(package.__file__).parent
+
+
+class Defence(NamedTuple):
+    """`edits`: (file below runtime/, its text, the text without the defence). `tests`: those that
+    fail then, by file and name."""
+
+    name: str
+    edits: tuple[tuple[str, str, str], ...]
+    tests: tuple[str, ...]
+
+
+CLOSING = "return (int)syscall(SYS_close_range, first, last, 0);"
+RESOLVING = "return open_at(root, path, flags, resolve | RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS);"
+# As openat(2) of a path that was joined to the root's: links lead to the host.
+FOLLOWING = """path += strspn(path, "/");
+    return open_at(root, *path ? path : ".", flags, 0);"""
+PLAIN_SOCKET = """
+    import _socket
+    stray = _socket.socket(_socket.AF_UNIX)
+    stray.bind(b"\\0pyrun-stray")
+    os.dup2(stray.fileno(), 0)
+"""
+
+DEFENCES = (
+    Defence(
+        "R1: paths are resolved in the root",
+        (("executor/paths.c", RESOLVING, FOLLOWING),),
+        (
+            "test_paths.py::test_cve_2026_47766_dev_is_a_symlink[False]",
+            "test_paths.py::test_cve_2015_3627_cve_2019_18837_mount_target_below_a_symlink",
+        ),
+    ),
+    Defence(
+        "R4: proc and sys go to real directories",
+        (("pyrun/compile/mounts.py", 'in ("proc", "sysfs") else 0', "in () else 0"),),
+        ("test_paths.py::test_cve_2025_54867_cve_2023_27561_kernel_mount_on_a_symlink",),
+    ),
+    Defence(
+        "R2: the root is read-only",
+        (("pyrun/compile/order.py", "    rootfs.readonly,\n", ""),),
+        ("test_paths.py::test_cve_2026_115521_read_only_root_with_a_proc_of_the_image",),
+    ),
+    Defence(
+        "R6: a terminal is the kernel's, or there is none",
+        (
+            (
+                "pyrun/compile/terminal.py",
+                'return bool((config.get("process") or {}).get("terminal"))',
+                "return False",
+            ),
+        ),
+        ("test_redirection.py::test_cve_2025_52565_a_devpts_of_the_image",),
+    ),
+    Defence(
+        "R16: a label that nobody enforces is refused",
+        (
+            ("pyrun/compile/labels.py", 'not in facts["security_modules"]:', "in ():"),
+            ("pyrun/compile/labels.py", "    if profile:\n", "    if False:\n"),
+            ("pyrun/compile/labels.py", "    if label:\n", "    if False:\n"),
+            ("pyrun/compile/labels.py", "    if label and not joined", "    if False"),
+        ),
+        ("test_redirection.py::test_cve_2019_16884_a_profile_that_nobody_enforces",),
+    ),
+    Defence(
+        "R7: descriptors of the caller are closed",
+        (("executor/executor.h", CLOSING, "return (void)first, (void)last, 0;"),),
+        (
+            "test_own_files.py::test_cve_2024_21626_no_descriptor_reaches_the_program",
+            "test_own_files.py::test_cve_2024_21626_program_in_a_leaked_descriptor[9]",
+            "test_exec.py::test_cve_2024_21626_no_descriptor_reaches_the_program",
+            "test_exec.py::test_cve_2024_21626_program_in_a_leaked_descriptor[9]",
+        ),
+    ),
+    Defence(
+        "R7: what only the set-up needs is closed before the wait",
+        (
+            (
+                "pyrun/compile/namespaces.py",
+                "    yield POINTER, ops.close_all_but(_numbers(facts, *kept))\n",
+                "    return\n    yield\n",
+            ),
+        ),
+        ("test_own_files.py::test_cve_2016_9962_the_waiting_init_has_no_way_to_the_host",),
+    ),
+    Defence(
+        "R10: the init is not dumpable",
+        (
+            ("pyrun/launch.py", "os.fchmod(executable, 0o111)", "pass"),
+            ("executor/process.c", "return prctl((int)arg[0], arg[1], 0, 0, 0);",
+             "return arg[0] == PR_SET_DUMPABLE ? 0 : prctl((int)arg[0], arg[1], 0, 0, 0);"),
+        ),
+        ("test_own_files.py::test_cve_2016_9962_the_waiting_init_is_not_the_containers",),
+    ),
+    Defence(
+        "R9: the executor runs from a sealed copy",
+        (
+            ("pyrun/launch.py", 'executable = seal("pyrun", None, EXECUTOR)',
+             "executable = os.open(EXECUTOR, os.O_RDONLY | os.O_CLOEXEC)"),
+            ("pyrun/launch.py", "os.fchmod(executable, 0o111)", "pass"),
+        ),
+        ("test_own_files.py::test_cve_2019_5736_the_binary_of_the_waiting_init",),
+    ),
+    Defence(
+        "R13: no socket that others reach",
+        (("pyrun/launch.py", "    executable = seal(\"pyrun\", None, EXECUTOR)\n",
+          PLAIN_SOCKET + "    executable = seal(\"pyrun\", None, EXECUTOR)\n"),),
+        ("test_own_files.py::test_cve_2020_15257_no_socket_that_others_could_reach",),
+    ),
+    Defence(
+        "R11: no capability that was not asked for",
+        (("pyrun/compile/capabilities.py", '"inheritable": inheritable,', '"inheritable": held,'),
+         ("pyrun/compile/capabilities.py", '"bounding": bounding,', '"bounding": held,')),
+        (
+            "test_identity.py::"
+            "test_cve_2022_29162_cve_2022_27650_no_capability_that_was_not_asked_for",
+        ),
+    ),
+    Defence(
+        "R11: the caller's groups are dropped",
+        (("executor/process.c",
+          "return (int)syscall(SYS_setgroups, gids[0] / sizeof(gid_t), gids + 1);",
+          "return (int)(gids[0] & 0);"),),
+        (
+            "test_identity.py::test_cve_2022_36109_cve_2022_2995_no_group_of_the_caller",
+            "test_exec.py::test_cve_2022_36109_groups_of_the_caller",
+        ),
+    ),
+    Defence(
+        "R14: sysctls are those of the container's namespaces",
+        (
+            ("pyrun/compile/sysctl_names.py", '        if names[1] == "domainname":',
+             '        if names[1] in ("domainname", "core_pattern"):'),
+        ),
+        ("test_identity.py::test_cve_2022_0811_sysctl_of_the_host[kernel.core_pattern]",),
+    ),
+    Defence(
+        "R15: devices are denied by default",
+        (("pyrun/cgroup/devices.py", "    default = False\n", "    default = True\n"),),
+        ("test_identity.py::test_ghsa_g54h_m393_cpwq_devices_are_denied_by_default",),
+    ),
+)  # fmt: skip
+
+
+def build(folder: Path, launcher: Path, defence: Defence) -> Path:
+    """The launcher of an installation in `folder` without the defence. Raises CalledProcessError
+    where the rest does not compile, AssertionError where the text to take out is not there."""
+    packages = folder / PACKAGE.parent.relative_to(sys.prefix)
+    shutil.copytree(PACKAGE, packages / "pyrun", ignore=shutil.ignore_patterns("__pycache__"))
+    (packages / "pyrun/pyrun.pack").unlink(missing_ok=True)
+    for other in PACKAGE.parent.iterdir():
+        if other.name != "pyrun":
+            (packages / other.name).symlink_to(other)
+    (folder / "bin").mkdir()
+    shutil.copy(launcher.resolve(), folder / "bin/pyrun")
+    (folder / "bin/python3").symlink_to(Path(sys.executable).resolve())
+    sources = folder / "executor"
+    shutil.copytree(ROOT / "runtime/executor", sources)
+    for file, old, new in defence.edits:
+        path = sources.parent / file if file.startswith("executor/") else packages / file
+        text = path.read_text()
+        assert old in text, f"{defence.name}: {file} does not have it any more"
+        path.write_text(text.replace(old, new))
+    if any(file.startswith("executor/") for file, _, _ in defence.edits):
+        words = ["cc", "-std=c17", "-D_GNU_SOURCE", "-static", f"-I{plans.header(folder)}"]
+        program = ["-o", packages / "pyrun/executor"]
+        subprocess.run([*words, *sorted(sources.glob("*.c")), *program], check=True)
+    return folder / "bin/pyrun"
