@@ -261,3 +261,22 @@ def test_x32_without_rules(default: str) -> None:
         "syscalls": [denied | {"args": [when(0, "EQ", value)]} for value in (0, 1)],
     }
     check(config, compiled(config))
+
+
+@pytest.mark.skipif(NATIVE != "x86_64", reason="x32 is an ABI of x86_64 only")
+@pytest.mark.parametrize("default", ["SCMP_ACT_ALLOW", "SCMP_ACT_ERRNO"])
+def test_x32_beside_a_call_that_it_lacks(default: str) -> None:
+    """The rule for it comes first in what libseccomp makes of both at once, in which no number is
+    ever loaded: a profile that allows by default denied nothing."""
+    action = "SCMP_ACT_ALLOW" if default == "SCMP_ACT_ERRNO" else "SCMP_ACT_KILL_PROCESS"
+    rules = [
+        {"names": ["access", "acct"], "action": action, "args": [when(0, "EQ", value)]}
+        for value in (0, 1)
+    ]
+    last = {"names": ["_sysctl"], "action": action, "args": [when(0, "NE", 0)]}
+    config = {
+        "defaultAction": default,
+        "architectures": ["SCMP_ARCH_X32"],
+        "syscalls": [*rules, last],
+    }
+    check(config, compiled(config))

@@ -54,18 +54,18 @@ def stub(limits: Limits) -> bytes:
     return b"".join(code)
 
 
-def x32_default(arch: int, default: int) -> bytes:
-    """Instructions that answer every x32 call of audit architecture `arch` with the default.
-
-    For profiles with x32 but no rule for it, which libseccomp must not see: see
-    pyrun.kernel.libseccomp.x32_is_idle.
-    """
-    body = [
+def x32_apart(arch: int, native: bytes, x32: bytes) -> bytes:
+    """One filter of two: `x32` answers the x32 calls of audit architecture `arch`, `native` all
+    others. Neither falls through."""
+    size = len(instruction(GOTO, 0))
+    head = [
+        instruction(LOAD, ARCH),
+        instruction(IF_EQUAL, arch, 0, 3),
         instruction(LOAD, NR),
         instruction(IF_AT_LEAST, X32_BIT, 0, 1),
-        instruction(RETURN, default),
+        instruction(GOTO, len(native) // size),  # which jumps farther than a condition can
     ]
-    return b"".join([instruction(LOAD, ARCH), instruction(IF_EQUAL, arch, 0, len(body)), *body])
+    return b"".join([*head, native, x32])
 
 
 def _section(

@@ -49,8 +49,9 @@ def path() -> str:
     return str(_seccomp.__file__)
 
 
-def bpf(profile: Config) -> bytes:
-    """The filter of a profile (compile.seccomp.profile): an array of struct sock_filter.
+def bpf(profile: Config, *, alone: bool = False) -> bytes:
+    """The filter of a profile (compile.seccomp.profile): an array of struct sock_filter, for its
+    architectures and (unless `alone`) the native one.
 
     System calls that libseccomp does not know are left out; no rule may say what the default says,
     and no call have rules that libseccomp confuses (seccomp_comparisons.split). Raises Error for
@@ -61,30 +62,16 @@ def bpf(profile: Config) -> bytes:
         raise Error("libseccomp refuses the default action", f"{ROOT}/defaultAction")
     try:
         for name in profile["archs"]:
-            if name == "x32" and x32_is_idle(profile):
-                continue
             # A new context holds the native architecture already.
             _check(
                 lib.seccomp_arch_add(context, _token(name)), f"add architecture {name}", "EEXIST"
             )
+        if alone:
+            _check(lib.seccomp_arch_remove(context, 0), "remove the native architecture")
         _add_rules(context, profile)
         return _export(context)
     finally:
         lib.seccomp_release(context)
-
-
-def x32_is_idle(profile: Config) -> bool:
-    """Whether the profile has x32, but no rule that changes anything there.
-
-    Then libseccomp (2.5.4 at least) compares the number of a call without having loaded it: the
-    rules for x86_64 never match, and a profile that allows by default denies nothing. Such a
-    profile is compiled without x32, and the program answers x32 calls by itself. Delete this
-    once test_x32_without_rules passes without it on every libseccomp we support.
-    """
-    if "x32" not in profile["archs"]:
-        return False
-    names = [name for rule in profile["rules"] if rule[1] != profile["default"] for name in rule[0]]
-    return all(_number(lib.SCMP_ARCH_X32, name) < 0 for name in names if knows_call(name))
 
 
 def limits(profile: Config) -> Limits:
