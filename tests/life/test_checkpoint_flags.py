@@ -250,6 +250,30 @@ def test_page_server(saved: Saved) -> None:
     assert goes_on(before, saved.restored().lines(2))
 
 
+def test_auto_dedup(saved: Saved) -> None:
+    """What is restored takes no room in the images any more."""
+    first = saved.start("count")
+    first.lines(2)
+    saved.saved("--auto-dedup")
+    pages = saved.images / "pages-1.img"
+    taken, size = pages.stat().st_blocks, pages.stat().st_size
+    assert taken > 0
+    before = first.rest()
+    assert goes_on(before, saved.restored("--auto-dedup").lines(2))
+    assert pages.stat().st_blocks < taken
+    assert pages.stat().st_size == size
+
+
+def test_context_of_mounts(saved: Saved) -> None:
+    """It is for mounts that have one, under SELinux: others stay as they were."""
+    first = saved.start("count")
+    first.lines(2)
+    saved.saved()
+    before = first.rest()
+    context = "system_u:object_r:container_file_t:s0"
+    assert goes_on(before, saved.restored("--lsm-mount-context", context).lines(2))
+
+
 @pytest.mark.parametrize("verb", ["checkpoint", "restore"])
 def test_help(container: Container, verb: str) -> None:
     """podman looks whether there is such a verb, and for the names of flags in its help."""

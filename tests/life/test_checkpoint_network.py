@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import sys
@@ -20,6 +21,7 @@ pytestmark = needs.needs("criu", "ip")
 with_peers = pytest.mark.with_peers
 differs = pytest.mark.differs(crun="Debian's is built without CRIU")
 
+PORT = "27105"
 ECHO = """
 import socket
 server = socket.create_server(("127.0.0.1", 0))
@@ -129,6 +131,46 @@ def test_a_connection_nobody_asked_to_keep(saved: Saved, server: str) -> None:
         assert f"see {saved.images}/dump.log" in result.err
     assert goes_on(pipe.lines(3))
     assert saved.container.status() == "running"
+
+
+WAITING = """
+import socket, sys
+client = socket.create_connection(("127.0.0.1", int(sys.argv[1])))
+print("there", flush=True)
+print(client.recv(9), flush=True)
+"""
+
+
+@contextlib.contextmanager
+def waiting_client(namespace: str) -> Iterator[None]:
+    """One that has connected, and waits for an answer."""
+    command = ["nsenter", f"--net={namespace}", sys.executable, "-c", WAITING, PORT]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    assert process.stdout
+    try:
+        assert process.stdout.readline() == b"there\n"
+        yield
+    finally:
+        process.kill()
+        process.wait()
+        process.stdout.close()
+
+
+@with_peers
+@differs
+@pytest.mark.differs(runc="1.1 has no such flag")
+def test_a_connection_that_is_not_accepted(saved: Saved, joined: str) -> None:
+    """It is left out, if that is asked for: the server goes on and listens again."""
+    first = saved.start(f"count-listening {PORT}")
+    first.lines(2)
+    with waiting_client(joined):
+        assert saved.checkpoint("--tcp-established").code == 1
+        first.lines(2)
+        saved.saved("--tcp-established", "--tcp-skip-in-flight")
+        before = first.rest()
+        assert goes_on(before, saved.restored("--tcp-established").lines(2))
+    with waiting_client(joined):
+        pass  # it can connect again
 
 
 def test_another_joined_namespace(saved: Saved, bundle: Bundle, joined: str) -> None:

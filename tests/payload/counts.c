@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -134,6 +135,38 @@ void do_count_file(void)
         }
         say(count);
     }
+}
+
+/* PATH: sends each number to a datagram socket that somebody else has there */
+void do_count_sent(void)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    strncpy(address.sun_path, word[0], sizeof address.sun_path - 1);
+    if (connect(fd, (struct sockaddr *)&address, sizeof address) < 0) {
+        failed();
+        return;
+    }
+    for (long count = 1;; count++) {
+        if (send(fd, &count, sizeof count, 0) != sizeof count) {
+            failed();
+            return;
+        }
+        say(count);
+    }
+}
+
+/* PORT: listens there and accepts nobody */
+void do_count_listening(void)
+{
+    struct sockaddr_in address = local(number(0));
+    int server = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    int on = 1;
+    if (setsockopt(server, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) < 0 ||
+        bind(server, (struct sockaddr *)&address, sizeof address) < 0 || listen(server, 1) < 0)
+        failed();
+    else
+        do_count();
 }
 
 /* PATH: "held" if somebody has a lock on the file */

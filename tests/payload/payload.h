@@ -76,6 +76,8 @@ void show_link(const char *path);
     VERB("count-tcp", count_tcp)                                                                   \
     VERB("count-piped", count_piped)                                                               \
     VERB("count-file", count_file)                                                                 \
+    VERB("count-sent", count_sent)                                                                 \
+    VERB("count-listening", count_listening)                                                       \
     VERB("locked", locked)                                                                         \
     VERB("await", await)                                                                           \
     VERB("tcp", tcp)                                                                               \

@@ -24,6 +24,7 @@ _HARMLESS = re.compile(
 _HINTS = (
     (r"iptables|Locking network failed", "install iptables, or pass --network-lock nftables"),
     (r"Connected TCP socket", "pass --tcp-established"),
+    (r"Unix socket \d+ without peer", "its other end is in another network namespace"),
     (r"[Ee]xternal socket|ext-unix-sk|unix.*peer", "pass --ext-unix-sk"),
     (r"[Ff]ile locks? .*--file-locks|file lock", "pass --file-locks"),
     (r"shell-job|session leader", "pass --shell-job"),

@@ -139,6 +139,8 @@ def test_no_line_at_all(folder: images.Directory) -> None:
         ("pipe:[12]", True),
         ("socket:[12]", True),
         ("file[1a:2b]", True),
+        ("tty[8801:1a]", True),
+        ("tty[8801:1a]:/dev/null", False),
         ("pipe:[12]\n", False),
         ("/dev/null", False),
         ("file[1a:2b]:/etc/passwd", False),
