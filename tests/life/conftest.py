@@ -347,16 +347,29 @@ def user(account: pwd.struct_passwd, place: Path, payload: Path) -> Iterator[Use
     assert left == []
 
 
-@pytest.fixture
-def profile(place: Path) -> Iterator[str]:
-    """A profile that allows everything but to write below /data."""
-    name = "pyrun-test"
+@contextlib.contextmanager
+def _loaded(place: Path, name: str) -> Iterator[str]:
+    """A profile of AppArmor that allows everything but to write below /data."""
     rules = "file, capability, network, mount, signal, ptrace, unix, deny /data/** w,"
-    source = place / "profile"
+    source = place / name
     source.write_text(f"profile {name} flags=(attach_disconnected) {{ {rules} }}\n")
     subprocess.run(["apparmor_parser", "--replace", "--skip-cache", source], check=True)
     yield name
     subprocess.run(["apparmor_parser", "--remove", source], check=True)
+
+
+@pytest.fixture
+def profile(place: Path) -> Iterator[str]:
+    """A profile that allows everything but to write below /data."""
+    with _loaded(place, "pyrun-test") as name:
+        yield name
+
+
+@pytest.fixture
+def other_profile(place: Path) -> Iterator[str]:
+    """The same by another name."""
+    with _loaded(place, "pyrun-test-other") as name:
+        yield name
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 import needs
 from life.bundles import Bundle, mount
-from life.checkpoints import Saved
+from life.checkpoints import Saved, goes_on
 from life.runtimes import SEPARATOR
 
 pytestmark = needs.needs("criu")
@@ -95,6 +95,19 @@ def test_readonly_root_without_tmp(saved: Saved, bundle: Bundle) -> None:
 def test_apparmor_profile(saved: Saved, bundle: Bundle, profile: str) -> None:
     bundle.process["apparmorProfile"] = profile
     same(saved, "cat /proc/self/attr/current", "write /data/x y", "write /tmp/x y")
+
+
+@needs.needs("apparmor")
+def test_another_profile(saved: Saved, bundle: Bundle, profile: str, other_profile: str) -> None:
+    """--lsm-profile: the container goes on under it."""
+    bundle.process["apparmorProfile"] = profile
+    first = saved.start("count")
+    first.lines(2)
+    saved.saved()
+    before = first.rest()
+    assert goes_on(before, saved.restored("--lsm-profile", f"apparmor:{other_profile}").lines(2))
+    label = Path(f"/proc/{saved.container.pid}/attr/current").read_text()
+    assert label.split(" ")[0] == other_profile
 
 
 @needs.needs("apparmor")
