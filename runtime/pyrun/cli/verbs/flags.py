@@ -76,7 +76,12 @@ GLOBALS: list[click.Parameter] = [
         callback=_print_version,
         help="Print what was built, and exit.",
     ),
-    Flag("--criu", metavar="FILE", hidden=True, help="The criu to use, as runc 1.1 takes it."),
+    Flag(
+        "--criu",
+        metavar="FILE",
+        hidden=True,
+        help="Taken and not used, as by runc since 1.2: criu is found in PATH.",
+    ),
     USAGE,
 ]
 
