@@ -223,7 +223,7 @@ def test_cgroups_of_version_1(host: Made) -> None:
     for name in cgroups.LEGACY:
         host.write(f"/sys/fs/cgroup/{name}/tasks", "")
     assert cgroups.delegation(host).status == OK
-    lacks(cgroups.systemd(host), GAP, "not of version 2")
+    lacks(cgroups.systemd(host), GAP, "name=systemd is mounted nowhere")
     host.write("/proc/self/mountinfo", CGROUP1.replace("pids", "perf_event"))
     lacks(cgroups.layout(host), GAP, "v1, without pids")
 
@@ -252,6 +252,10 @@ def test_delegation_to_a_user(mine: Made, monkeypatch: pytest.MonkeyPatch) -> No
 
 def test_systemd(mine: Made) -> None:
     lacks(cgroups.systemd(mine), GAP, "no bus", "enable-linger me")
+    mine.write("/run/user/1000/systemd/private", "")
+    assert cgroups.systemd(mine).status == OK
+    Path(mine.root + "/run/user/1000/systemd/private").unlink()
+    lacks(cgroups.systemd(mine), GAP, "no bus")
     mine.write("/run/user/1000/bus", "")
     assert cgroups.systemd(mine).status == OK
     mine.answers["libsystemd"] = ""
@@ -358,3 +362,9 @@ def test_this_host(pyrun: Path, tmp_path: Path) -> None:
     told = next(entry["found"] for entry in document["checks"] if entry["name"] == "cgroups")
     assert any(told.startswith(word) for word in [*kind.split("|"), "no hierarchy"])
     assert not (tmp_path / "state").exists()
+
+
+def test_systemd_with_version_1(host: Made) -> None:
+    own = CGROUP1.splitlines()[0].replace("blkio", "name=systemd")
+    host.write("/proc/self/mountinfo", f"{CGROUP1}{own}\n")
+    assert cgroups.systemd(host).status == OK

@@ -20,6 +20,7 @@ from pyrun.errors import Error, from_os
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Container
     from typing import Any
 
     from pyrun.cgroup.gvariant import Value
@@ -187,7 +188,9 @@ def _start(
 ) -> None:
     """StartTransientUnit, and once more when a failed unit of that name was in its way."""
     changed = [*(item for item in ours.items() if item[0] not in by_notes), *by_notes.items()]
-    words: Any = "StartTransientUnit", (("s", unit), ("s", "fail")), changed, (("a(sa(sv))", []),)
+    before: Any = ("s", unit), ("s", "fail")
+    after: Any = (("a(sa(sv))", []),)
+    words = "StartTransientUnit", before, changed, after, by_notes
     try:
         job = _tell(bus, *words)
     except Error as error:
@@ -212,14 +215,17 @@ def _tell(
     before: tuple[tuple[str, Any], ...],
     changed: list[tuple[str, Value]],
     after: tuple[tuple[str, Any], ...] = (),
+    asked: Container[str] = (),
 ) -> str:
-    """Call a method that takes properties; those of ours that this systemd is too old for are left
-    out, as their files are written in any case. Raises Error."""
+    """Call a method that takes properties; those that this systemd is too old for are left out, as
+    their files are written in any case, but for those that somebody has `asked` for by name. Raises
+    Error."""
+    young = [name for name in YOUNG if name not in asked]
     while True:
         try:
             return bus.manage(member, *before, ("a(sv)", changed), *after)
         except Error as error:
-            kept = [(n, v) for n, v in changed if not (n in YOUNG and n in error.message)]
+            kept = [(n, v) for n, v in changed if not (n in young and n in error.message)]
             if len(kept) == len(changed):
                 raise
             changed = kept

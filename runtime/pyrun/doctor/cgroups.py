@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from pyrun.cgroup import facts
+from pyrun.cgroup.units import NAMED
 from pyrun.doctor.finding import gap, ok
 
 TYPE_CHECKING = False
@@ -55,7 +56,7 @@ def layout(host: Host) -> Finding:
         return gap(
             "cgroups",
             f"{kind}: {', '.join(sorted(there))}",
-            f"the systemd driver and limits of ordinary users take version 2: {BOOT}",
+            f"limits of ordinary users take version 2: {BOOT}",
         )
     return ok("cgroups", f"v2: {', '.join(there)}")
 
@@ -112,15 +113,17 @@ def systemd(host: Host) -> Finding:
             "it is not running here",
             "--systemd-cgroup is refused: tell engines to use cgroupfs (podman: cgroup_manager)",
         )
-    if known(host)["layout"] != "v2":
-        return gap("systemd", "it runs, and cgroups are not of version 2", BOOT)
+    found = known(host)
+    if found["layout"] != "v2" and NAMED not in found["mounts"]:
+        return gap("systemd", f"it runs, and its hierarchy {NAMED} is mounted nowhere", BOOT)
     if not host.libsystemd():
         return gap(
             "systemd",
             "this build of pyrun has no libsystemd",
             "install it with headers (Debian: libsystemd-dev), and build pyrun again",
         )
-    if not host.is_root and not host.exists(f"/run/user/{host.uid}/bus"):
+    places = [f"/run/user/{host.uid}/{name}" for name in ("bus", "systemd/private")]
+    if not host.is_root and not any(host.exists(place) for place in places):
         return gap(
             "systemd",
             "no bus of this user",

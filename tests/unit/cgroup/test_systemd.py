@@ -105,6 +105,8 @@ def test_properties_that_an_old_systemd_does_not_know() -> None:
     bus: Any = OldSystemd("TasksMax", "OOMPolicy")
     assert systemd._tell(bus, "StartTransientUnit", (), changed) == "job"
     assert bus.told == ["TasksMax", "OOMPolicy"]
+    with pytest.raises(Error, match="property AllowedCPUs"):
+        systemd._tell(bus, "StartTransientUnit", (), changed, asked=["AllowedCPUs"])
     with pytest.raises(Error, match="property TasksMax"):
         systemd._tell(OldSystemd("OOMPolicy"), "StartTransientUnit", (), changed)  # type: ignore[arg-type]
 
