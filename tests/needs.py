@@ -121,6 +121,7 @@ ABILITIES: dict[str, Ability] = {
     "apparmor": Ability(_apparmor, excused=True),
     "landlock": Ability(_landlock, excused=True),
     "bash": _program("bash"),
+    "buildah": _program("buildah"),
     "busybox": _program("busybox"),
     "cc": _program("cc", "gcc", "clang"),
     "chromium": _program("chromedriver"),

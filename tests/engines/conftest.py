@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from .buildah import Buildah
 from .containerd import Ctr
 from .docker import Docker
 from .host import Host, eventually
@@ -115,6 +116,29 @@ def docker(docker_host: Host) -> Iterator[Pair[Docker]]:
 
     def make(runtime: str) -> Docker:
         made.append(Docker(docker_host, runtime))
+        return made[-1]
+
+    yield Pair(make)
+    for one in made:
+        one.clean()
+
+
+@pytest.fixture(scope="module")
+def buildah_host(host: Host) -> Iterator[Host]:
+    """One with buildah, the image and nothing else."""
+    Buildah.prepare(host)
+    before = host.processes()
+    yield host
+    _left(host, before, "buildah-", "/run/pyrun", "/run/runc")
+
+
+@pytest.fixture
+def buildah(buildah_host: Host) -> Iterator[Pair[Buildah]]:
+    """buildah with a peer and with pyrun."""
+    made: list[Buildah] = []
+
+    def make(runtime: str) -> Buildah:
+        made.append(Buildah(buildah_host, runtime))
         return made[-1]
 
     yield Pair(make)
