@@ -86,5 +86,6 @@ def _help(name: str, pid: int, entries: list[Config], pointer: str) -> None:
         raise Error(
             f"{name} failed with exit status {os.waitstatus_to_exitcode(status)}",
             pointer,
-            "the ranges must be the caller's in /etc/subuid and /etc/subgid",
+            "the ranges must be the caller's in /etc/subuid and /etc/subgid; root gives them by"
+            " usermod --add-subuids 100000-165535 --add-subgids 100000-165535 USER",
         )

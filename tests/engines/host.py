@@ -159,6 +159,13 @@ class Host:
         self._daemons.append(process)
         return process
 
+    def stop(self, process: subprocess.Popen[bytes]) -> None:
+        """Ends a daemon as a machine does. What `process` is has it for its child."""
+        children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text()
+        for pid in children.split():
+            os.kill(int(pid), signal.SIGTERM)
+        process.wait(PATIENCE)
+
     def write(self, inside: str | Path, text: str) -> str:
         """A file on this host; its path there."""
         path = self.path(inside)

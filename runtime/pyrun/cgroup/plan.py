@@ -77,7 +77,8 @@ def _inner(asked: str, container_id: str) -> str:
         raise Error(
             f'"{asked}" has the form slice:prefix:name, but the cgroupfs driver is in use',
             POINTER,
-            "pass --systemd-cgroup, or give a path",
+            "pass --systemd-cgroup, or give a path; an engine's setting for it must be that of who"
+            " gives the path: SystemdCgroup of containerd, cgroupDriver of the kubelet",
         )
     if not asked:
         return container_id

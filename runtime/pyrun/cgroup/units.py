@@ -66,7 +66,9 @@ def names(asked: str, container_id: str, user: bool) -> tuple[str, str]:
             f'expected cgroupsPath to be of format "slice:prefix:name" for systemd cgroups, got'
             f' "{asked}" instead',
             POINTER,
-            "such as system.slice:pyrun:box; or leave out --systemd-cgroup",
+            "such as system.slice:pyrun:box; or leave out --systemd-cgroup. An engine's setting for"
+            " it must be that of who gives the path: SystemdCgroup of containerd, cgroupDriver of"
+            " the kubelet",
         )
     parent, prefix, name = parts
     parent = parent or ("user.slice" if user else "system.slice")
