@@ -139,6 +139,13 @@ def is_rootless(opts: Options, facts: Facts) -> bool:
     return not facts["privileged"] if word == "auto" else word == "true"
 
 
+def may_lack_cgroups(opts: Options, facts: Facts) -> bool:
+    """Whether a caller without permission for cgroups goes without. Root of a user namespace is
+    one who may have it or not: under rootless podman nobody else runs us."""
+    word = opts.get("rootless") or "auto"
+    return is_rootless(opts, facts) or (word == "auto" and state.in_user_namespace())
+
+
 def plan_cgroup(config: Config, opts: Options, facts: Facts) -> dict[str, Any]:
     """The cgroup's record, and into `facts` what a cgroup mount has to know."""
     known = cgroup_facts()
@@ -150,7 +157,8 @@ def plan_cgroup(config: Config, opts: Options, facts: Facts) -> dict[str, Any]:
         from pyrun.cgroup import systemd
 
         known["user_manager"] = systemd.is_users(rootless)
-    record = cgroup_plan(config, opts["id"], known, manager, rootless)
+    alone = may_lack_cgroups(opts, facts)
+    record = cgroup_plan(config, opts["id"], known, manager, alone)
     facts["cgroup_layout"] = known["layout"]
     facts["cgroup_hierarchies"] = hierarchies(known, record)
     return record

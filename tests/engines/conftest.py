@@ -15,6 +15,7 @@ from .docker import Docker
 from .host import Host, eventually
 from .pairs import Pair
 from .podman import Podman
+from .rootless import UID, Rootless
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -139,6 +140,33 @@ def buildah(buildah_host: Host) -> Iterator[Pair[Buildah]]:
 
     def make(runtime: str) -> Buildah:
         made.append(Buildah(buildah_host, runtime))
+        return made[-1]
+
+    yield Pair(make)
+    for one in made:
+        one.clean()
+
+
+@pytest.fixture(scope="module")
+def rootless_host(host: Host) -> Iterator[Host]:
+    """One with an ordinary user, podman, his image and nothing else."""
+    before = host.processes()
+    Rootless.prepare(host)
+    yield host
+    user = Rootless(host, "pyrun")
+    user("rm", "--all", "--force", "--time=0")
+    host("kill", *host.path(f"/run/user/{UID}/libpod/tmp/pause.pid").read_text().split())
+    roots = [f"/run/user/{UID}/{name}" for name in ("pyrun", "runc", "crun")]
+    _left(host, before, "libpod-", *roots)
+
+
+@pytest.fixture
+def rootless(rootless_host: Host) -> Iterator[Pair[Rootless]]:
+    """podman of this user, with a peer and with pyrun."""
+    made: list[Rootless] = []
+
+    def make(runtime: str) -> Rootless:
+        made.append(Rootless(rootless_host, runtime))
         return made[-1]
 
     yield Pair(make)

@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the cgroup mount is told of the host's hierarchies."""
+"""What a container's cgroup is planned from: the hierarchies, and who the caller is."""
 
 from __future__ import annotations
 
 from typing import Any
+
+import pytest
 
 from pyrun import prepare
 
@@ -22,3 +24,21 @@ def test_a_cgroup_of_ones_own_is_below_the_mount_also_in_a_container() -> None:
         ("memory", ["memory"], "/sys/fs/cgroup/memory/a"),
         ("pids", ["pids"], "/sys/fs/cgroup/pids/b"),
     ]
+
+
+@pytest.mark.parametrize(
+    ("word", "privileged", "nested", "may"),
+    [
+        ("auto", True, False, False),
+        ("auto", False, False, True),
+        ("auto", True, True, True),  # root of a user namespace: rootless podman's runtime
+        ("false", True, True, False),
+        ("true", True, False, True),
+    ],
+)
+def test_who_may_go_without_a_cgroup(
+    word: str, privileged: bool, nested: bool, may: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pyrun.state.in_user_namespace", lambda: nested)
+    facts: Any = {"privileged": privileged}
+    assert prepare.may_lack_cgroups({"rootless": word}, facts) is may
