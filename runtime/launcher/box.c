@@ -127,6 +127,12 @@ enum answer box_open(const struct words *words)
     return box_is_private(box.folder) ? YES : UNKNOWN;
 }
 
+void box_close(void)
+{
+    close(box.root);
+    close(box.folder);
+}
+
 // ---- What create has left. ----
 
 static bool is_same(const char *name, const struct fast_seen *seen)

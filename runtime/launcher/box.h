@@ -26,6 +26,9 @@ extern struct box box;
 // YES: its folder is open, and private. NO: there is none.
 enum answer box_open(const struct words *words);
 
+// Lets go of it, and of its lock.
+void box_close(void);
+
 // Whether a folder is there still, and the caller's alone.
 bool box_is_private(int fd);
 

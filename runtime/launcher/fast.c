@@ -188,6 +188,8 @@ static int carry_out(const struct words *words)
     // Looked at again: somebody may have removed it before it was ours to lock.
     if ((changes && !box_is_private(box.folder)) || !box_load(NEEDED[words->verb]))
         return FAST_PYTHON;
+    if (words->init && words->init != box.header.pid)
+        return FAST_PYTHON; // another of its name
     if (words->verb == VERB_START)
         return start();
     if (words->verb == VERB_STATE)

@@ -14,9 +14,12 @@
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
+#include "box.h"
 #include "fast.h"
+#include "waiter.h"
 
 // -I: no PYTHON* variable, no user site, no working directory in the module path. -S: no `site`,
 // which costs 3 ms; BOOT adds the one folder that matters. -B: an install is never written to.
@@ -141,16 +144,11 @@ static void become(const char *program, const char *const *fixed, size_t count, 
     free(args);
 }
 
-int main(int argc, char **argv)
+// Becomes Python, or says why not.
+static int python_verb(int argc, char **argv)
 {
     static char python[PATH_MAX], packages[PATH_MAX], interpreter[PATH_MAX];
-    int code;
 
-    if (!hold_standard_fds())
-        return EXIT_FAILURE; // no fd to complain on
-    code = fast_verb(argc, argv);
-    if (code != FAST_PYTHON)
-        return code;
     if (!locate(python, packages) || !join(interpreter, packages, INTERPRETER))
         return fail("cannot find its own place in ", "/proc/self/exe", errno);
     signal(SIGCHLD, SIG_DFL); // ignored by the caller, our children could not be waited for
@@ -158,4 +156,41 @@ int main(int argc, char **argv)
     become(interpreter, (const char *[]){packages}, 1, argc, argv);
     become(python, plain, sizeof plain / sizeof *plain, argc, argv);
     return fail("cannot start its Python ", python, errno);
+}
+
+// A verb of the process that has waited, which goes on behind it.
+static int own_verb(int argc, char **argv)
+{
+    int code = fast_verb(argc, argv);
+    int status;
+    pid_t child;
+    sigset_t none;
+
+    if (code != FAST_PYTHON)
+        return code;
+    box_close(); // Python wants the lock
+    child = fork();
+    if (child == 0) {
+        sigemptyset(&none);
+        sigprocmask(SIG_SETMASK, &none, NULL);
+        _exit(python_verb(argc, argv));
+    }
+    if (child < 0)
+        return fail("fork: cannot start ", argv[0], errno);
+    while (waitpid(child, &status, 0) < 0)
+        if (errno != EINTR)
+            return EXIT_FAILURE;
+    return WIFEXITED(status) ? WEXITSTATUS(status) : EXIT_FAILURE;
+}
+
+int main(int argc, char **argv)
+{
+    int code;
+
+    if (!hold_standard_fds())
+        return EXIT_FAILURE; // no fd to complain on
+    if (argc > 0 && strcmp(argv[0], WAITER_NAME) == 0)
+        return waiter(argc, argv, own_verb);
+    code = fast_verb(argc, argv);
+    return code == FAST_PYTHON ? python_verb(argc, argv) : code;
 }

@@ -7,6 +7,7 @@
 #include <limits.h>
 #include <signal.h>
 #include <stddef.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define ID_MAX 255
@@ -98,6 +99,8 @@ static bool read_flag(char **argv, int *at, struct words *out)
         out->force = true;
         return true;
     }
+    if (out->verb == VERB_DELETE && (value = value_of("init", word, next, at)))
+        return (out->init = (int)strtol(value, NULL, 10)) > 0;
     if (strcmp(word, "systemd-cgroup") == 0)
         return true; // of create alone
     if ((value = value_of("log-format", word, next, at)))

@@ -12,6 +12,7 @@ struct words {
     enum verb verb;
     bool force;
     int signal;
+    int init;         // the pid that its init had, or 0
     const char *root; // NULL: the default
     const char *log;  // NULL: stderr
     const char *id;

@@ -96,6 +96,16 @@ class Execution:
             raise self._why(error) from None
         return child
 
+    def prepare_to_wait(self) -> int:
+        """As waiter.prepare(). Raises Error as join()."""
+        from pyrun import waiter
+
+        try:
+            return waiter.prepare()
+        except Error:
+            self.undo()
+            raise
+
     def run(self, child: Child) -> None:
         """Let it become the user's program, and see that it does. Raises Error as join()."""
         try:

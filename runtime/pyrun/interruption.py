@@ -16,6 +16,7 @@ from pyrun.kernel._linux import ffi, lib
 NUMBERS = (1, 2, 15)  # SIGHUP, SIGINT, SIGTERM: signal(7)
 _held = -1  # a signalfd(2) of them
 _ignored = False
+_handed_on = False
 
 
 def catch() -> None:
@@ -52,6 +53,16 @@ def ignore() -> None:
         _handle()
 
 
+def hand_on() -> None:
+    """From here on no signal may be lost or end us: who waits in the foreground takes over what
+    comes, which stays blocked until then. Raises Error."""
+    global _handed_on
+    _handed_on = True
+    failed = lib.pyrun_block_signals()
+    if failed:
+        raise Error(f"sigprocmask: {reason(-failed)}")
+
+
 def allow() -> None:
     """A person or an engine may end us again: what was begun is finished."""
     from _signal import SIG_DFL, SIG_UNBLOCK, pthread_sigmask, signal
@@ -67,6 +78,8 @@ def _handle() -> None:
 
     global _held
     _held = -1
+    if _handed_on:
+        return  # to ignore one would take those that wait
     for number in NUMBERS:
         if _ignored:
             signal(number, SIG_IGN)

@@ -109,17 +109,31 @@ class Proxy:
         With `barrier`, until it has taken notice: it looks us up by our pid, so we must not end
         before. A failure is a warning: the container runs.
         """
-        address = os.environ[VARIABLE]
-        connection = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC)
+        connection = self.reach_manager()
+        if connection is None:
+            return
         try:
-            connection.connect("\0" + address[1:] if address.startswith("@") else address)
             connection.send(f"MAINPID={pid}\nREADY=1\n".encode())
             if barrier:
                 _wait_taken(connection)
         except OSError as error:
-            log.warning(str(from_os(error, f"{VARIABLE} {address}")))
+            log.warning(str(from_os(error, f"{VARIABLE} {os.environ[VARIABLE]}")))
         finally:
             connection.close()
+
+    def reach_manager(self) -> socket | None:
+        """A socket that leads to our own manager. A failure is a warning, and None."""
+        address = os.environ[VARIABLE]
+        connection = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC)
+        try:
+            # Half of Python takes no NUL in a text.
+            path = address.encode(errors="surrogateescape")
+            connection.connect(b"\0" + path[1:] if path[:1] == b"@" else path)
+        except OSError as error:
+            connection.close()
+            log.warning(str(from_os(error, f"{VARIABLE} {address}")))
+            return None
+        return connection
 
 
 def _wait_taken(connection: socket) -> None:

@@ -21,7 +21,7 @@ from pyrun.errors import from_os
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import Any
+    from typing import Any, NoReturn
 
     from pyrun.launch import Child
     from pyrun.state import Container
@@ -178,7 +178,7 @@ class Trace:
             "pyrun.compile.joining": {"donations": self._keep_donations},
             "pyrun.launch": {"send_plan": self._with_times, "serve": self._until_served},
             "pyrun.starting": {"_wait": self._until_it_runs},
-            "pyrun.foreground": {"wait_status": self._before_waiting},
+            "pyrun.waiter": {"become": self._before_waiting},
         }
 
     def _keep_container(self, function: Callable[..., Container]) -> Any:
@@ -235,12 +235,12 @@ class Trace:
 
         return wait
 
-    def _before_waiting(self, function: Callable[..., int]) -> Any:
-        def wait_status(*words: Any) -> int:
+    def _before_waiting(self, function: Callable[..., NoReturn]) -> Any:
+        def become(*words: Any) -> NoReturn:
             self.write()
-            return function(*words)
+            function(*words)
 
-        return wait_status
+        return become
 
     def write(self) -> None:
         """Once. Raises Error."""

@@ -62,7 +62,7 @@ def test_modules_of_a_verb(verb: str) -> None:
     names = [name for name, _ in marshal.loads(codes[table(FOLDER / "pyrun.pack")[verb][1] :])]
     assert names[-1] == f"pyrun.commands.{verb}"
     assert names.index("pyrun") < names.index("pyrun.errors") < names.index("pyrun.state")
-    assert not {"pyrun.failure", "pyrun.net_devices", "pyrun.types", "pyrun.foreground"} & {*names}
+    assert not {"pyrun.failure", "pyrun.net_devices", "pyrun.types"} & {*names}
     subprocess.run([sys.executable, "-I", "-S", "-c", IN_ORDER, FOLDER.parent, *names], check=True)
 
 

@@ -28,13 +28,15 @@ def run(opts: Options) -> int:
         if opts["force"]:
             return 0
         raise state.no_such(opts["id"])
-    if opts["force"]:
+    if opts["force"] and not opts["init"]:
         _lock_by_force(container)
     elif not container.lock(wait=False):
         container.lock(wait=True)
     if container.gone():
         return 0 if opts["force"] else _refuse(opts["id"])
     (container.salvage if opts["force"] else container.read)()
+    if opts["init"] and opts["init"] != container.state.get("init_process_pid"):
+        return 0  # another of its name
     if not container.intent:
         # What a create that was killed at its very beginning has left: nothing but the name.
         container.remove()

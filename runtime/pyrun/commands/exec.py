@@ -30,9 +30,8 @@ def _run(opts: Options) -> int:
     if opts["detach"]:
         execution.run(child)
         return 0
-    # Only who waits needs them.
-    from pyrun import exit_status, foreground
+    from pyrun import waiter  # only who waits needs it
 
-    foreground.hold_signals()
+    launcher = execution.prepare_to_wait()
     execution.run(child)
-    return exit_status.code(foreground.wait_status(child, execution.master, None))
+    return waiter.become(launcher, child, execution.master, None, [])

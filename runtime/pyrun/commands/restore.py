@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import os
 
-from pyrun import exit_status, foreground, launch, teardown
+from pyrun import launch, waiter
 from pyrun.criu.restoration import Restoration
 from pyrun.errors import Error
 from pyrun.prepare import prepare
@@ -29,6 +29,5 @@ def run(opts: Options) -> int:
     if not opts["no_subreaper"]:
         launch.become_subreaper(yes=True)
     restoration.container.unlock()  # for the verbs of others, as long as it runs
-    status = foreground.wait_status(child, restoration.master, None)
-    teardown.delete(restoration.container)
-    return exit_status.code(status)
+    last = waiter.at_the_end(opts, restoration.container, waiter.DELETE)
+    return waiter.become(restoration.launcher, child, restoration.master, None, last)

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import os
 
-from pyrun import interruption, launch, starting, sync, teardown
+from pyrun import interruption, launch, starting, sync
 from pyrun.creation import Creation
 from pyrun.errors import Error
 from pyrun.prepare import prepare
@@ -32,25 +32,31 @@ def run(opts: Options) -> int:
             creation.container.unlock()
             proxy.wait(child.pidfd, child.pid)
         return 0
-    # Only who waits needs them.
-    from pyrun import exit_status, foreground
+    from pyrun import waiter  # only who waits needs it
 
-    foreground.hold_signals()
+    launcher = _prepare_to_wait(creation)
     if not opts["no_subreaper"]:
         launch.become_subreaper(yes=True)
     _start(creation, child)
     creation.container.unlock()  # for the verbs of others, as long as it runs
-    status = foreground.wait_status(child, creation.master, proxy)
-    if opts["keep"]:
-        exit_status.record(creation.container, status)
-    else:
-        teardown.delete(creation.container)
-    return exit_status.code(status)
+    last = waiter.WAIT if opts["keep"] else waiter.DELETE
+    words = waiter.at_the_end(opts, creation.container, last)
+    return waiter.become(launcher, child, creation.master, proxy, words)
 
 
 def _notify_proxy(creation: Creation) -> Proxy | None:
     try:
         return starting.notify_proxy(creation.container)
+    except Error:
+        creation.undo()
+        raise
+
+
+def _prepare_to_wait(creation: Creation) -> int:
+    from pyrun import waiter
+
+    try:
+        return waiter.prepare()
     except Error:
         creation.undo()
         raise

@@ -67,6 +67,7 @@ class Restoration(Creation):
         self.child: Child | None = None
         self.externals: list[External] = []
         self.yard = ""
+        self.launcher = -1  # for who waits
         resources = (prepared.config.get("linux") or {}).get("resources") or {}
         # systemd sets them as it makes the scope.
         by_systemd = prepared.cgroup["manager"] == "systemd"
@@ -323,9 +324,9 @@ class Restoration(Creation):
         if self.opts["pid_file"]:
             teardown.write_pid_file(self.opts["pid_file"], child.pid)
         if not self.opts["detach"]:
-            from pyrun import foreground  # only who waits needs it
+            from pyrun import waiter  # only who waits needs it
 
-            foreground.hold_signals()
+            self.launcher = waiter.prepare()
         interruption.ignore()
         exec_record.leave(self.container, self.config, self.facts)
         self.container.state |= {"phase": init.CREATED, "hooks_begun": True}

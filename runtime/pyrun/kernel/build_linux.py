@@ -23,6 +23,7 @@ int pyrun_landlock_abi(void);
 int pyrun_mount_number(int fd, uint64_t *number);
 int pyrun_pidfd_exit(int pidfd, int *status);
 int pyrun_hold_signals(const int *numbers, int count);
+int pyrun_block_signals(void);
 int pyrun_prctl(int option, uint64_t value);
 int pyrun_unshare(int flags);
 int pyrun_setns(int fd, int kind);

@@ -241,6 +241,14 @@ static int pyrun_hold_signals(const int *numbers, int count)
     return fd < 0 ? -errno : fd;
 }
 
+/* Block all that can be blocked; 0, or minus errno. */
+static int pyrun_block_signals(void)
+{
+    sigset_t all;
+    sigfillset(&all);
+    return sigprocmask(SIG_BLOCK, &all, NULL) < 0 ? -errno : 0;
+}
+
 static int pyrun_prctl(int option, uint64_t value)
 {
     int result = prctl(option, value, 0, 0, 0);

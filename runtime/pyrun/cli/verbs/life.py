@@ -5,9 +5,9 @@ from __future__ import annotations
 
 import click
 
-from pyrun.cli.program import OptionalArgument, Verb, switch
+from pyrun.cli.program import Flag, OptionalArgument, Verb, switch
 from pyrun.cli.verbs.entering import EXEC
-from pyrun.cli.verbs.flags import container_id, making, new_id, regex, trace
+from pyrun.cli.verbs.flags import NUMBER, container_id, making, new_id, regex, trace
 from pyrun.cli.verbs.limits import limits
 
 SECTION = "Life of a container"
@@ -79,6 +79,13 @@ VERBS = [
         params=[
             switch(
                 "-f", "--force", help="Kill it first; no error when there is no such container."
+            ),
+            Flag(
+                "--init",
+                metavar="PID",
+                type=NUMBER,
+                hidden=True,
+                help="Only if that was its init: what `run` gives, which deletes at the end.",
             ),
             regex(),
             container_id(),
