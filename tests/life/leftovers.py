@@ -16,7 +16,7 @@ from typing import NamedTuple
 CGROUPS = Path("/sys/fs/cgroup")
 PARENT = f"pyrun-life-{os.getpid()}"  # of every cgroup here, in each hierarchy
 PR_SET_CHILD_SUBREAPER = 36
-CLONE_NEWNS, MS_REC, MS_PRIVATE = 0x20000, 0x4000, 0x40000
+CLONE_NEWNS, MS_REC, MS_PRIVATE, MNT_DETACH = 0x20000, 0x4000, 0x40000, 2
 PATIENCE = 3.0  # seconds for what ends by itself
 SHARED = ("/run/pyrun", "/run/runc", "/run/crun")  # used without --root: never by us
 
@@ -56,6 +56,9 @@ def own_view() -> Iterator[None]:
     home = os.open("/proc/self/ns/mnt", os.O_RDONLY)
     if libc.unshare(CLONE_NEWNS) or libc.mount(None, b"/", None, MS_REC | MS_PRIVATE, None):
         raise OSError(ctypes.get_errno(), "a mount namespace of one's own")
+    for place in hierarchies():
+        if not place.is_relative_to(CGROUPS):
+            libc.umount2(bytes(place), MNT_DETACH)  # another run's, and gone when that is over
     cwd = os.getcwd()
     yield
     result = libc.setns(home, CLONE_NEWNS)
