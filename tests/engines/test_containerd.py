@@ -9,8 +9,9 @@ import pytest
 
 from needs import needs
 
+from . import load
 from .containerd import Ctr, metrics
-from .host import Result, eventually
+from .host import Host, Result, eventually
 from .image import NAME
 from .pairs import Pair
 from .screens import screen
@@ -257,6 +258,14 @@ def test_pid_file_and_annotations(both: Both) -> None:
         return ctr.host.ask("cat", "/run/box.pid") == str(ctr.pid(name))
 
     assert both(exercise) is True
+
+
+def test_many_at_once(containerd_host: Host) -> None:
+    """None fails, and none is left."""
+    line = ["ctr", *Ctr(containerd_host, "pyrun").words(("--rm", "--", "echo", "{}"), "many{}")]
+    _, said = load.at_once(containerd_host, line, range(load.COUNT), 10)
+    assert sorted(map(int, said)) == list(range(load.COUNT))
+    assert "many" not in containerd_host.ask("ctr", "containers", "list", "--quiet")
 
 
 @needs("criu")

@@ -9,7 +9,8 @@ import pytest
 
 from needs import excuse, needs
 
-from .host import Result, eventually
+from . import load
+from .host import Host, Result, eventually
 from .image import NAME
 from .pairs import Pair
 from .podman import Podman
@@ -347,6 +348,13 @@ def test_commit_keeps_what_was_written(both: Both) -> None:
         return seen
 
     assert both(exercise) == "kept"
+
+
+def test_many_at_once(podman_host: Host) -> None:
+    """None fails, and none is left. bench/many.py measures more, beside runc and crun."""
+    line = Podman(podman_host, "pyrun").words("run", "--rm", NAME, "echo", "{}")
+    _, said = load.at_once(podman_host, line, range(load.COUNT), 10)
+    assert sorted(map(int, said)) == list(range(load.COUNT))
 
 
 def test_preserved_descriptors(both: Both) -> None:
