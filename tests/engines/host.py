@@ -75,6 +75,7 @@ class Host:
             "PATH": f"{needs.criu_folder()}:{PATH}" if not needs.lacking("criu") else PATH,
             "HOME": "/root",
             "LANG": "C.UTF-8",
+            "PODMAN_IGNORE_CGROUPSV1_WARNING": "yes",  # of podman 5
         }
         self._daemons: list[subprocess.Popen[bytes]] = []
         self.cgroup = Cgroup(self.folder.name, self.folder)
