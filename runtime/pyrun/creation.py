@@ -189,8 +189,8 @@ class Creation:
             self._record(child)
             if cgroup["manager"] == "systemd":
                 self._make_cgroup(child.pid)
-            elif cgroup["layout"] != "v2":
-                driver.join(cgroup, child.pid)
+            else:
+                driver.join(cgroup, child.pid, born=cgroup["layout"] == "v2")
             process_limits.write_oom_score(child.pid, self.config)
             if flags & CLONE_NEWUSER:
                 idmaps.write_maps(child.pid, self.config, self.facts["privileged"])

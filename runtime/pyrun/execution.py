@@ -140,7 +140,9 @@ class Execution:
         try:
             if into >= 0:
                 try:
-                    return launch.spawn(title, 0, into, preserve, privileged)
+                    self.child = launch.spawn(title, 0, into, preserve, privileged)
+                    self.entry.move(self.child.pid, self.living.pid, born=True)
+                    return self.child
                 except launch.NoSpawnError as error:
                     if error.number not in NOT_INTO:
                         raise

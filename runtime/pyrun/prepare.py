@@ -7,10 +7,11 @@ import os
 
 from pyrun import config as configs
 from pyrun import host, log, seccomp, state
+from pyrun.cgroup.facts import add_beside
 from pyrun.cgroup.facts import facts as cgroup_facts
 from pyrun.cgroup.plan import below_mount
 from pyrun.cgroup.plan import plan as cgroup_plan
-from pyrun.compile import capabilities, checks, namespaces, order, unsupported
+from pyrun.compile import capabilities, cgroup_mounts, checks, namespaces, order, unsupported
 from pyrun.compile import seccomp as profiles
 from pyrun.compile.donations import namespace
 from pyrun.errors import ConfigError, Error
@@ -149,6 +150,8 @@ def may_lack_cgroups(opts: Options, facts: Facts) -> bool:
 def plan_cgroup(config: Config, opts: Options, facts: Facts) -> dict[str, Any]:
     """The cgroup's record, and into `facts` what a cgroup mount has to know."""
     known = cgroup_facts()
+    if cgroup_mounts.forces_v1(config):
+        add_beside(known)
     manager = opts.get("cgroup_manager") or "cgroupfs"
     if opts.get("systemd_cgroup"):
         manager = "systemd"

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from life.bundles import Bundle, mount
+from life.bundles import Bundle, mount, sentence
 from life.mountinfo import mounts
 from life.runtimes import Runtime
 from needs import excuse, needs
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 pytestmark = [needs("root"), pytest.mark.pyrun_only("the shell around it knows pyrun's folders")]
+
+FORCE_V1 = "run.oci.systemd.force_cgroup_v1"
 
 # Where v2 is there already it stays: to mount it anew would change its options for everybody.
 SETUP = (
@@ -278,3 +280,103 @@ def test_devices(in_v2: Callable[[str], str], bundle: Bundle) -> None:
     zero, kmsg = (part.strip() for part in text.split("\036")[:2])
     assert not zero.startswith("error")
     assert kmsg == "error: EPERM"
+
+
+@pytest.fixture
+def beside(
+    in_v2: Callable[[str], str], bundle: Bundle, cgroup: str, allow: Callable[..., None]
+) -> Callable[[str], str]:
+    """As in_v2, with v1's hierarchy name=systemd mounted at NAMED, where BESIDE is the container's
+    cgroup; it asks to see that alone."""
+    allow(FORCE_V1)
+    bundle.config["annotations"] = {FORCE_V1: "/sys/fs/cgroup/"}
+    bundle.config["mounts"].append(mount("/sys/fs/cgroup", "cgroup", "nosuid", "noexec", "nodev"))
+
+    def run(lines: str) -> str:
+        text = in_v2(
+            f"NAMED=/sys/fs/cgroup{cgroup}/named; BESIDE=$NAMED{cgroup}/box; mkdir -p $NAMED\n"
+            "mount -t cgroup -o none,name=systemd,xattr cgroup $NAMED || echo NOT MOUNTED\n"
+            f"{lines}\n$PYRUN delete --force box\n[ ! -e $BESIDE ] && echo BESIDE GONE\n"
+            f"rmdir $NAMED{cgroup}; umount $NAMED; rmdir $NAMED"
+        )
+        if "NOT MOUNTED" in text:
+            excuse("no v1 hierarchy can be mounted here")
+        assert text.endswith("BESIDE GONE\nGONE\n"), text
+        return text
+
+    return run
+
+
+@pytest.mark.parametrize("own", [True, False], ids=["of its own", "of the host"])
+def test_systemd_s_v1_hierarchy_from_inside(
+    beside: Callable[[str], str], bundle: Bundle, cgroup: str, own: bool
+) -> None:
+    """For a systemd that knows no v2: a cgroup there too, and a mount that shows that hierarchy
+    alone. delete takes what it has made."""
+    if not own:
+        bundle.namespaces("pid", "mount", "network", "ipc", "uts")
+    inner = "/sys/fs/cgroup/systemd/inner"
+    bundle.say(
+        "ls /sys/fs/cgroup", f"mkdir {inner}", f"write {inner}/cgroup.procs 1",
+        f"cat {inner}/cgroup.procs", "cat /proc/self/cgroup", "mounts",
+    )  # fmt: skip
+    text = beside("$PYRUN run box")
+    names, made, moved, member, cgroups, table = (p.strip() for p in text.split("\036")[:6])
+    assert (names, made, moved, member) == ("systemd", "ok", "ok", "1")
+    top = "" if own else f"{cgroup}/box"
+    assert f":name=systemd:{top}/inner\n" in cgroups
+    assert f"0::{top or '/'}" in cgroups.splitlines()
+    found = {point: entry for point, entry in mounts(table).items() if "/sys/fs/cgroup" in point}
+    assert list(found) == ["/sys/fs/cgroup", "/sys/fs/cgroup/systemd"]
+    assert [entry.kind for entry in found.values()] == ["tmpfs", "cgroup"]
+    assert found["/sys/fs/cgroup/systemd"].options >= {"nosuid", "noexec", "nodev"}
+
+
+@pytest.mark.both_ways
+def test_systemd_s_v1_hierarchy_from_outside(
+    beside: Callable[[str], str], bundle: Bundle, cgroup: str
+) -> None:
+    """The init and what exec brings are in both cgroups; v2 stops and ends them."""
+    bundle.say("sleep 100")
+    look = shlex.join(["/payload", *sentence("cat /proc/self/cgroup")])
+    text = beside(
+        "$PYRUN create box </dev/null >/dev/null 2>&1; PID=$($PYRUN state box | grep pid)\n"
+        "$PYRUN start box\n"
+        """for place in $BOX $BESIDE; do case "$PID" in *" $(cat $place/cgroup.procs),") echo IN;;
+        esac; done\n"""
+        f"$PYRUN exec box {look}\n"
+        "$PYRUN pause box; $PYRUN state box | grep status; $PYRUN kill box KILL\n"
+        "for i in $(seq 300); do $PYRUN state box | grep -q stopped && break; sleep 0.1; done\n"
+        "$PYRUN delete box && [ ! -e $BESIDE ] && echo DELETED"
+    )
+    _, both, rest = text.partition("IN\nIN\n")
+    assert both, text
+    cgroups, _, rest = rest.partition('"status": "paused"')
+    assert ":name=systemd:/\n" in cgroups
+    assert "\n0::/\n" in f"\n{cgroups}"
+    assert "DELETED\n" in rest
+
+
+def test_systemd_s_v1_hierarchy_in_use(beside: Callable[[str], str], bundle: Bundle) -> None:
+    """By another than the container: refused, and nobody is killed."""
+    bundle.say("print x")
+    text = beside(
+        "mkdir -p $BESIDE; sleep 100 & echo $! >$BESIDE/cgroup.procs\n"
+        "$PYRUN run box; [ -e $BOX ] || echo NONE; kill $! && echo ALIVE; wait; rmdir $BESIDE"
+    )
+    assert "container's cgroup is not empty: 1 process(es) found in" in text
+    assert "\nNONE\nALIVE\n" in text
+
+
+def test_systemd_s_v1_hierarchy_is_not_mounted(
+    in_v2: Callable[[str], str], bundle: Bundle, allow: Callable[..., None], cgroup: str
+) -> None:
+    """The error says what to do about it."""
+    allow(FORCE_V1)
+    bundle.config["annotations"] = {FORCE_V1: "/sys/fs/cgroup"}
+    bundle.config["mounts"].append(mount("/sys/fs/cgroup", "cgroup"))
+    bundle.say("print x")
+    text = in_v2(f"mkdir -p /sys/fs/cgroup{cgroup}\n$PYRUN run box; echo CODE $?")
+    assert f"/annotations/{FORCE_V1}: the hierarchy name=systemd of cgroup v1 is not" in text
+    assert "mount it: mkdir /sys/fs/cgroup/systemd && mount -t cgroup -o none,name=systemd" in text
+    assert text.endswith("CODE 1\nGONE\n")

@@ -43,18 +43,19 @@ class Entry:
 
     def _place(self, path: str, names: list[str], below: dict[str, str]) -> str:
         """In the hierarchy of these controllers."""
+        # v2 beside v1, or name=systemd beside v2: no controllers, and seldom sub-cgroups.
+        beside = (names == [""]) != self.unified
         inner = {below[name] for name in names if name in below} or {below.get("", "")}
         if len(inner) > 1:
             raise Error(f"{FLAG}: {' and '.join(names)} share a hierarchy: {' or '.join(inner)}?")
-        if self.unified and self.record.get("subgroup"):
+        if self.unified and not beside and self.record.get("subgroup"):
             path = f"{path}/{self.record['subgroup']}"
         asked = inner.pop()
         if not asked:
             return path
         if cgroupfs.exists(f"{path}/{asked}"):
             return f"{path}/{asked}"
-        # Beside v1 hierarchies the v2 tree has no controllers, and seldom sub-cgroups.
-        if names == [""] and not self.unified:
+        if beside:
             return path
         raise Error(f"{FLAG}: there is no cgroup {path}/{asked}")
 
@@ -68,9 +69,9 @@ class Entry:
         except OSError as error:
             raise from_os(error, f"open the container's cgroup {path}") from None
 
-    def move(self, pid: int, init_pid: int) -> None:
-        """Put a process there that is elsewhere. Raises Error."""
-        for path in self.directories:
+    def move(self, pid: int, init_pid: int, born: bool = False) -> None:
+        """Put a process there that is elsewhere; `born`: it is where open() says. Raises Error."""
+        for path in self.directories[1:] if born else self.directories:
             try:
                 procs.move(path, pid)
             except OSError as error:

@@ -16,6 +16,7 @@ _FLAGS = frozenset(
     + ("release_agent",)
 )
 ROOT = "/sys/fs/cgroup"
+NAMED = "name=systemd"  # a hierarchy of v1 without controllers
 
 
 def facts() -> dict[str, Any]:
@@ -24,7 +25,9 @@ def facts() -> dict[str, Any]:
     `layout`: "v1" (controllers in v1 hierarchies), "hybrid" (the same, and a v2 tree beside them),
     "v2", or "none" (no hierarchy mounted). `mounts`: {controller: [mount point, root of the mount
     in its hierarchy]}, where a named v1 hierarchy is "name=…" and the v2 tree is "". `own`:
-    {controller: this process's cgroup}. Reads /proc/self/mountinfo and /proc/self/cgroup once.
+    {controller: this process's cgroup}. `beside`, on v2 and where there is one: as in `mounts`, the
+    v1 hierarchy name=systemd, for `add_beside`. Reads /proc/self/mountinfo and /proc/self/cgroup
+    once.
     """
     try:
         return parse(cgroupfs.read("/proc/self/mountinfo"), cgroupfs.read("/proc/self/cgroup"))
@@ -36,16 +39,29 @@ def parse(mountinfo: str, own: str) -> dict[str, Any]:
     """`facts` from the text of mountinfo and of cgroup (proc_pid_mountinfo(5), cgroups(7))."""
     found = _mounts(mountinfo)
     unified = found.get("")
+    beside = {}
     legacy = len(found) > (unified is not None)
     if unified and (unified[0] == ROOT or not legacy):
         # The kernel may still list v1 hierarchies in /proc/self/cgroup, or a v1 mount may lie
         # hidden under this one: whoever mounted v2 at the well-known place wants v2.
-        layout, found = "v2", {"": unified}
+        layout = "v2"
+        if NAMED in found:
+            beside["beside"] = found[NAMED]
+        found = {"": unified}
     elif legacy:
         layout = "hybrid" if unified else "v1"
     else:
         layout = "none"
-    return {"layout": layout, "mounts": found, "own": in_each(own)}
+    return {"layout": layout, "mounts": found, "own": in_each(own), **beside}
+
+
+def add_beside(known: dict[str, Any]) -> None:
+    """On a v2 host, have the facts `known` count the v1 hierarchy name=systemd among the mounts,
+    as the last, if it is there to be seen."""
+    place = known.pop("beside", None)
+    # One from before may lie hidden under the v2 tree: each cgroup of v1 has this file, none of v2.
+    if place and cgroupfs.exists(f"{place[0]}/cgroup.clone_children"):
+        known["mounts"][NAMED] = place
 
 
 def _mounts(mountinfo: str) -> dict[str, list[str]]:

@@ -29,7 +29,8 @@ def plan(
     `facts` is `facts.facts()`; `manager` is "cgroupfs", "systemd" or "disabled". The record is
     JSON-able: `manager` (also "none": no cgroup can or need be made), `layout`, `paths` {controller
     or "": absolute directory}, `mount` (of the v2 tree, or ""), `rootless`, `asked` (a cgroupsPath
-    was given), and what units.plan adds for systemd. Raises Error for a path that cannot be
+    was given), and what units.plan adds for systemd. On v2, `paths` has "name=systemd" too where
+    facts.add_beside had a reason to count that. Raises Error for a path that cannot be
     honoured.
 
     An absolute cgroupsPath lies below the mount point. A relative one lies below the runtime's own
@@ -103,7 +104,7 @@ def _inner(asked: str, container_id: str) -> str:
 def _directory(facts: dict[str, Any], name: str, inner: str, absolute: bool) -> str:
     mount, root = facts["mounts"][name]
     below = "" if absolute else below_mount(root, facts["own"].get(name, "/"))
-    if below and facts["layout"] == "v2":
+    if below and facts["layout"] == "v2" and not name:
         below = os.path.dirname(below)
     return f"{mount.rstrip('/')}{below.rstrip('/')}/{inner}"
 

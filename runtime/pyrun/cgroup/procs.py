@@ -41,9 +41,12 @@ def open_into(record: dict[str, Any]) -> int:
         raise from_os(error, f"open the container's cgroup {path}") from None
 
 
-def join(record: dict[str, Any], pid: int) -> None:
-    """Move a process (a pid; all its threads) into the cgroup, in every hierarchy."""
+def join(record: dict[str, Any], pid: int, born: bool = False) -> None:
+    """Move a process (a pid; all its threads) into the cgroup, in every hierarchy; `born`: in all
+    but the v2 tree, where it is."""
     for path in directories(record):
+        if born and path == record["paths"].get(""):
+            continue
         try:
             move(path, pid)
         except OSError as error:

@@ -4,6 +4,7 @@ systemd.unit(5), systemd.slice(5)."""
 
 from __future__ import annotations
 
+from pyrun.cgroup.facts import NAMED
 from pyrun.errors import Error
 
 TYPE_CHECKING = False
@@ -12,9 +13,9 @@ if TYPE_CHECKING:
     from typing import Any
 
 POINTER = "/linux/cgroupsPath"
+FORCE_V1 = "run.oci.systemd.force_cgroup_v1"  # the annotation that has `facts` know of one
 PREFIX = "pyrun"
 SLICE = ".slice"
-NAMED = "name=systemd"  # a hierarchy of v1 without controllers
 LONGEST = 255  # UNIT_NAME_MAX of systemd, without the final NUL
 _CHARACTERS = frozenset(
     "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789:-_.\\@"  # a unit's name
@@ -31,6 +32,12 @@ def plan(
     Raises Error for a path of another form, and for a host without a hierarchy that is systemd's.
     """
     mounts = facts["mounts"]
+    if facts["layout"] == "v2" and NAMED in mounts:
+        raise Error(
+            "systemd keeps no units in a v1 hierarchy beside cgroup v2 (--systemd-cgroup)",
+            f"/annotations/{FORCE_V1}",
+            "leave out --systemd-cgroup, with a cgroupsPath that is a path",
+        )
     where = home(mounts)
     if where not in mounts:
         raise Error(

@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 
 from pyrun.cgroup import cgroupfs, devicefilter, limits, permission, resources
+from pyrun.cgroup.facts import NAMED
 from pyrun.errors import Error, from_os, reason
 
 TYPE_CHECKING = False
@@ -32,10 +33,24 @@ def create(record: dict[str, Any], wanted: dict[str, Any], rules: devices.Policy
     except OSError as error:
         permission.go_without(record, error, [write[0] for write in found])
         return
-    record["paths"] = planned
+    record["paths"] = {"": path}
+    if NAMED in planned:
+        make_beside(record, planned[NAMED])
     if not made:
         limits.check_usage(wanted.get("memory") or {}, path)
     set_limits(record, found, rules, made)
+
+
+def make_beside(record: dict[str, Any], path: str) -> None:
+    """Make the cgroup at `path` in the v1 hierarchy name=systemd, and have the record name it.
+    Raises Error."""
+    try:
+        if not cgroupfs.make(path):
+            cgroupfs.refuse_used(path, permission.pointer(record))
+    except OSError as error:
+        permission.go_without(record, error, [])
+    else:
+        record["paths"][NAMED] = path
 
 
 def set_limits(

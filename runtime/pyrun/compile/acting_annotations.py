@@ -7,6 +7,7 @@ engine, which must not gain anything by them (docs/decisions/0008, CVE-2024-3154
 
 from __future__ import annotations
 
+from pyrun.compile.cgroup_mounts import FORCE_V1
 from pyrun.errors import Error
 from pyrun.schema_check import step
 
@@ -20,7 +21,6 @@ CONTAINER_TYPE = "io.kubernetes.cri.container-type"
 CONTEXT_TYPE = "run.oci.mount_context_type"
 FAIL_UNKNOWN = "run.oci.seccomp_fail_unknown_syscall"
 HANDLER = "run.oci.handler"
-FORCE_V1 = "run.oci.systemd.force_cgroup_v1"
 KEEP_GROUPS = "run.oci.keep_original_groups"
 PIDFD_RECEIVER = "run.oci.pidfd_receiver"
 PROPERTY = "org.systemd.property."

@@ -19,16 +19,21 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from pyrun.types import Config, Facts, Steps
 
+# What crun's users do, too. The directory is made in the v2 tree, or on v1 in the tmpfs.
+MOUNT_IT = (
+    "mkdir /sys/fs/cgroup/systemd"
+    " && mount -t cgroup -o none,name=systemd,xattr cgroup /sys/fs/cgroup/systemd"
+)
 DIRECTORY = S_IFDIR | 0o755
 ROOT_MOUNT = "/sys/fs/cgroup"
+FORCE_V1 = "run.oci.systemd.force_cgroup_v1"
 
 
 def mount_cgroup(
     mount: Config, options: Config, pointer: str, config: Config, facts: Facts
 ) -> Steps:
     """One mount on v2, or by the type cgroup2; else a tmpfs with a directory for each hierarchy."""
-    forced = (config.get("annotations") or {}).get("run.oci.systemd.force_cgroup_v1")
-    if forced and forced.rstrip("/") == destination(mount).rstrip("/"):
+    if _is_forced(mount, config):
         known = {**facts, "cgroup_hierarchies": _systemd_alone(facts)}
         yield from _hierarchies(mount, options, pointer, config, known)
     elif facts["cgroup_layout"] == "v2" or mount["type"] == "cgroup2":
@@ -37,16 +42,31 @@ def mount_cgroup(
         yield from _hierarchies(mount, options, pointer, config, facts)
 
 
+def forces_v1(config: Config) -> bool:
+    """Whether the annotation for it has a mount show systemd's own v1 hierarchy, whatever the
+    layout of the host."""
+    if not (config.get("annotations") or {}).get(FORCE_V1):
+        return False
+    mounts = config.get("mounts") or []
+    kinds = ("cgroup", "cgroup2")
+    return any(mount.get("type") in kinds and _is_forced(mount, config) for mount in mounts)
+
+
+def _is_forced(mount: Config, config: Config) -> bool:
+    place: str = (config.get("annotations") or {}).get(FORCE_V1) or ""
+    return place != "" and place.rstrip("/") == destination(mount).rstrip("/")
+
+
 def _systemd_alone(facts: Facts) -> list[tuple[str, list[str], str]]:
     """The hierarchy in which a systemd without cgroup v2 keeps its services. Raises Error."""
     found = [entry for entry in facts["cgroup_hierarchies"] if "name=systemd" in entry[1]]
     if not found:
         raise Error(
-            "the container has no cgroup in a hierarchy name=systemd of cgroup v1",
-            "/annotations/run.oci.systemd.force_cgroup_v1",
-            "boot the host with cgroup v1, pure or hybrid",
+            "the hierarchy name=systemd of cgroup v1 is not mounted on this host",
+            f"/annotations/{FORCE_V1}",
+            f"mount it: {MOUNT_IT}",
         )
-    return found
+    return [("systemd", words, path) for _, words, path in found]
 
 
 def _unified(mount: Config, options: Config, pointer: str, config: Config, facts: Facts) -> Steps:
@@ -111,6 +131,7 @@ def owner(config: Config, facts: Facts) -> int | None:
         return None
     for mount in config.get("mounts") or []:
         kind = mount.get("type") in ("cgroup", "cgroup2") and mount.get("source") == "cgroup"
+        kind = kind and not _is_forced(mount, config)
         if kind and destination(mount) == ROOT_MOUNT and "ro" not in (mount.get("options") or ()):
             break
     else:

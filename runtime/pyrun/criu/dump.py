@@ -44,6 +44,7 @@ def dump(container: Container, opts: Options) -> None:
     config = configs.load(intent["bundle"], intent["config"] or configs.NAME)
     config["annotations"] = intent["annotations"]  # which `create` has checked
     requests.check(config)
+    requests.check_cgroup(config, intent["cgroup"])
     where, work = images.open_pair(opts, make=True)
     pid = container.state["init_process_pid"]
     request = messages.Request(type=messages.PRE_DUMP if opts["pre_dump"] else messages.DUMP)

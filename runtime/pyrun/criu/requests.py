@@ -7,7 +7,7 @@ import os
 import stat
 from typing import Any
 
-from pyrun.compile import layers, mount_options
+from pyrun.compile import cgroup_mounts, layers, mount_options
 from pyrun.compile.capabilities import LANDLOCK
 from pyrun.compile.donations import namespace, namespaces
 from pyrun.criu import messages, service
@@ -62,6 +62,15 @@ def check(config: Config) -> None:
         raise Error(
             "a container with a root made of layers can't be checkpointed",
             hint="its writable layer would be gone when it is restored",
+        )
+
+
+def check_cgroup(config: Config, record: Config) -> None:
+    """The same for a container with the cgroup of `record`."""
+    if record["layout"] == "v2" and cgroup_mounts.forces_v1(config):
+        raise Error(
+            "a container with a cgroup v1 mount on a host with cgroup v2 can't be checkpointed",
+            f"/annotations/{cgroup_mounts.FORCE_V1}",
         )
 
 

@@ -61,6 +61,7 @@ class Restoration(Creation):
 
     def __init__(self, prepared: Prepared) -> None:
         requests.check(prepared.config)
+        requests.check_cgroup(prepared.config, prepared.cgroup)
         self.images, self.work = images.open_pair(prepared.opts, make=False)
         self.streams = images.read_descriptors(self.images)
         self.notes = self.images.read(images.OURS) or {}

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from pyrun.cgroup import facts
-from pyrun.cgroup.units import NAMED
+from pyrun.cgroup.facts import NAMED
 from pyrun.doctor.finding import gap, ok
 
 TYPE_CHECKING = False

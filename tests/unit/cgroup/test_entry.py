@@ -134,3 +134,23 @@ def test_by_systemd(
     assert asked == [(f"{tmp_path}/box", 12)]
     with pytest.raises(Error, match="may not move a process from its own cgroup"):
         Entry({**unified(tmp_path / "x"), "paths": {"": f"{tmp_path}/box"}}, ()).move(12, 1)
+
+
+def test_a_v1_hierarchy_beside_v2(tmp_path: Path) -> None:
+    """Born in the one, moved into the other, where sub-cgroups need not be."""
+    record = unified(tmp_path, subgroup="sub")
+    place = tmp_path / "systemd/box"
+    place.mkdir(parents=True)
+    record["paths"]["name=systemd"] = str(place)
+    (place / "cgroup.procs").touch()
+    found = Entry(record, ["inner"])
+    assert found.directories == [f"{tmp_path}/box/sub/inner", str(place)]
+    fd = found.open()
+    assert os.path.samestat(os.fstat(fd), os.stat(f"{tmp_path}/box/sub/inner"))
+    os.close(fd)
+    found.move(77, 1, born=True)
+    assert (place / "cgroup.procs").read_text() == "77"
+    (place / "inner").mkdir()
+    assert Entry(record, ["inner"]).directories[1] == f"{place}/inner"
+    with pytest.raises(Error, match="one hierarchy for all controllers"):
+        Entry(record, ["name=systemd:inner"])

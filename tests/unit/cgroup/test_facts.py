@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from pyrun.cgroup import facts
@@ -42,6 +44,34 @@ def test_v2_at_the_well_known_place_hides_v1() -> None:
     found = facts.parse(V1 + V2, "4:memory:/a\n0::/x\n")
     assert found["layout"] == "v2"
     assert found["mounts"] == {"": ["/sys/fs/cgroup", "/"]}
+
+
+NAMED = "42 29 0:37 / /sys/fs/cgroup/systemd rw - cgroup cgroup rw,xattr,name=systemd\n"
+
+
+def test_a_v1_hierarchy_beside_v2_is_told_of() -> None:
+    found = facts.parse(V2 + NAMED, "1:name=systemd:/b\n0::/x\n")
+    assert found == {
+        "layout": "v2",
+        "mounts": {"": ["/sys/fs/cgroup", "/"]},
+        "own": {"name=systemd": "/b", "": "/x"},
+        "beside": ["/sys/fs/cgroup/systemd", "/"],
+    }
+    for text in (V2, V1, V1 + UNIFIED, ""):
+        assert "beside" not in facts.parse(text, "0::/x\n")
+
+
+@pytest.mark.parametrize("seen", [True, False])
+def test_it_counts_where_it_is_seen(tmp_path: Path, seen: bool) -> None:
+    """One that lies hidden under v2 has none of its files there."""
+    if seen:
+        (tmp_path / "cgroup.clone_children").touch()
+    known = {"mounts": {"": ["/cg", "/"]}, "beside": [str(tmp_path), "/"]}
+    facts.add_beside(known)
+    more = {"name=systemd": [str(tmp_path), "/"]} if seen else {}
+    assert known == {"mounts": {"": ["/cg", "/"], **more}}
+    facts.add_beside(known)
+    assert list(known["mounts"]) == ["", *more]
 
 
 def test_v2_elsewhere_counts_when_it_is_alone() -> None:

@@ -47,6 +47,24 @@ def test_v2_is_beside_the_runtimes_own_cgroup(asked: str | None, path: str) -> N
 
 
 @pytest.mark.parametrize(
+    ("asked", "unified", "beside"),
+    [
+        ("/a/b", "/cg/a/b", "/cg/systemd/a/b"),
+        ("a", "/cg/user/a", "/cg/systemd/s/a"),
+        (None, "/cg/user/box", "/cg/systemd/s/box"),
+    ],
+)
+def test_a_v1_hierarchy_beside_v2(asked: str | None, unified: str, beside: str) -> None:
+    """The record names it after v2; below the runtime's own cgroup, as on v1."""
+    mounts = {**V2["mounts"], "name=systemd": ["/cg/systemd", "/"]}
+    facts = {**V2, "mounts": mounts, "own": {**V2["own"], "name=systemd": "/s"}}
+    record = plan({"linux": {"cgroupsPath": asked}}, "box", facts)
+    assert list(record["paths"].items()) == [("", unified), ("name=systemd", beside)]
+    without = plan({"linux": {"cgroupsPath": asked}}, "box", V2)
+    assert json.dumps(without) == json.dumps({**record, "paths": {"": unified}})
+
+
+@pytest.mark.parametrize(
     ("own", "path"), [("/", "/cg/box"), ("/one", "/cg/box"), ("/../out", "/cg/box")]
 )
 def test_v2_never_leaves_the_mount(own: str, path: str) -> None:

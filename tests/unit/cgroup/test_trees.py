@@ -289,3 +289,58 @@ def test_oom_killed(v1: dict[str, Any], v2: dict[str, Any], count: int, killed: 
     Path(v1["paths"]["memory"], "memory.oom_control").write_text(f"under_oom 1\noom_kill {count}\n")
     Path(v2["paths"][""], "memory.events").write_text(f"oom 9\noom_kill {count}\n")
     assert (driver.oom_killed(v1), driver.oom_killed(v2)) == (killed, killed)
+
+
+BESIDE = "name=systemd"
+
+
+def test_v2_and_a_v1_hierarchy_beside_it(v2: dict[str, Any], tmp_path: Path) -> None:
+    """The init is born in the one and moved into the other; the kernel kills by v2 alone."""
+    v2["paths"][BESIDE] = str(tmp_path / "systemd/up/box")
+    (tmp_path / "systemd").mkdir()
+    driver.create(v2, {})
+    assert list(v2["paths"]) == ["", BESIDE]
+    (tmp_path / "systemd/up/box/cgroup.procs").touch()
+    driver.join(v2, 77, born=True)
+    assert (text(v2, BESIDE, "cgroup.procs"), text(v2, "", "cgroup.procs")) == ("77", "")
+    driver.kill(v2, signal.SIGKILL)
+    assert text(v2, "", "cgroup.kill") == "1"
+    (tmp_path / "systemd/up/box/cgroup.procs").unlink()
+    for path in (tmp_path / "a/box").iterdir():
+        path.unlink()
+    driver.destroy(v2)
+    assert not (tmp_path / "a/box").exists()
+    assert list((tmp_path / "systemd/up").iterdir()) == []
+
+
+def test_v2_beside_a_v1_cgroup_in_use(v2: dict[str, Any], tmp_path: Path) -> None:
+    """It is never on record: destroy has no business there."""
+    place = tmp_path / "systemd/box"
+    place.mkdir(parents=True)
+    (place / "cgroup.procs").write_text("4000001\n")
+    v2["paths"][BESIDE] = str(place)
+    with pytest.raises(Error, match="container's cgroup is not empty"):
+        driver.check(v2)
+    with pytest.raises(Error, match="container's cgroup is not empty"):
+        driver.create(v2, {})
+    assert list(v2["paths"]) == [""]
+
+
+def test_v2_beside_a_v1_hierarchy_that_is_forbidden(
+    v2: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An ordinary user goes without, as on a hybrid host; root does not."""
+    plain = cgroupfs.make
+
+    def make(path: str) -> bool:
+        if path == str(tmp_path / "systemd"):
+            raise PermissionError(errno.EACCES, "no", path)
+        return plain(path)
+
+    monkeypatch.setattr(cgroupfs, "make", make)
+    v2 |= {"asked": False, "paths": {**v2["paths"], BESIDE: str(tmp_path / "systemd")}}
+    with pytest.raises(Error, match="make the cgroup: mkdir .*/systemd: permission denied"):
+        driver.create({**v2, "paths": {**v2["paths"]}}, {})
+    v2["rootless"] = True
+    driver.create(v2, {})
+    assert list(v2["paths"]) == [""]

@@ -130,3 +130,10 @@ def test_on_v1_the_users_manager_is_found_where_systemd_has_its_units() -> None:
 def test_without_a_hierarchy_of_systemd(layout: str, mounts: dict[str, Any]) -> None:
     with pytest.raises(Error, match="finds no cgroups of systemd"):
         planned("", {"layout": layout, "mounts": mounts, "own": {}})
+
+
+def test_beside_v2_systemd_has_no_units() -> None:
+    mounts = {"": ["/cg", "/"], "name=systemd": ["/cg/systemd", "/"]}
+    with pytest.raises(Error, match="no units in a v1 hierarchy beside cgroup v2") as caught:
+        planned("a.slice:p:n", {"layout": "v2", "mounts": mounts, "own": {}})
+    assert caught.value.pointer == "/annotations/run.oci.systemd.force_cgroup_v1"

@@ -190,6 +190,47 @@ def test_systemd_s_hierarchy_alone() -> None:
 def test_systemd_s_hierarchy_where_there_is_none() -> None:
     config = mounts(CGROUP)
     config["annotations"] = FORCED
-    with pytest.raises(Error, match="no cgroup in a hierarchy name=systemd") as caught:
+    with pytest.raises(Error, match="name=systemd of cgroup v1 is not mounted") as caught:
         told(rules.mount_all, config)
     assert caught.value.pointer == "/annotations/run.oci.systemd.force_cgroup_v1"
+    assert "mount -t cgroup -o none,name=systemd" in caught.value.hint
+
+
+ALONE = V1_TREE.replace("cpu,cpuacct", "systemd").splitlines()
+ALONE = "\n".join(line for line in dict.fromkeys(ALONE) if "symlinkat" not in line)
+BESIDE = [
+    (("mount",), [ALONE, bound("systemd").replace("/sys/fs/cgroup/systemd/box", "/named/box")]),
+    (("mount", "cgroup"), [ALONE, mounted("systemd", '"none", none', '"name", "systemd"')]),
+]
+
+
+@pytest.mark.parametrize(("kinds", "expected"), BESIDE)
+def test_systemd_s_hierarchy_beside_v2(kinds: tuple[str, ...], expected: list[str]) -> None:
+    """By the name that a systemd looks for, wherever the host has it; v2 is not shown there, and so
+    is nobody's to divide."""
+    mount = {**CGROUP, "options": ["ro", "nosuid"]}
+    config = mounts(mount, {**mount, "destination": "/other"}, kinds=kinds)
+    config["annotations"] = FORCED
+    unusual = {"cgroup_hierarchies": [("named", ["none", "name=systemd"], "/named/box")]}
+    text = "\n".join(told(rules.mount_all, config, **unusual))
+    first, second = text.split("mounts[1]", 1)
+    assert listed(first) == listed("\n".join(expected))
+    assert "tmpfs" not in second
+    config["mounts"] = [CGROUP]
+    assert cgroup_mounts.owner(config, FACTS) is None
+
+
+@pytest.mark.parametrize(
+    ("annotations", "mount", "forced"),
+    [
+        (FORCED, CGROUP, True),
+        (FORCED, {**CGROUP, "destination": "sys/fs//cgroup/"}, True),
+        (FORCED, {**CGROUP, "destination": "/other"}, False),
+        (FORCED, {**CGROUP, "type": "tmpfs"}, False),
+        ({**FORCED, next(iter(FORCED)): ""}, CGROUP, False),
+        (None, CGROUP, False),
+    ],
+)
+def test_whether_it_is_asked_for(annotations: Config, mount: Config, forced: bool) -> None:
+    config = {"annotations": annotations, "mounts": [mount]}
+    assert cgroup_mounts.forces_v1(config) is forced

@@ -234,6 +234,18 @@ def test_what_cannot_be_saved(config: dict[str, Any], pointer: str) -> None:
     assert found.value.pointer == pointer
 
 
+def test_v1_beside_v2_cannot_be_saved() -> None:
+    """Everywhere else that annotation is fine."""
+    note = "run.oci.systemd.force_cgroup_v1"
+    config: dict[str, Any] = {"mounts": [{"destination": "/cg", "type": "cgroup"}]}
+    requests.check_cgroup(config, {"layout": "v2"})
+    config["annotations"] = {note: "/cg"}
+    requests.check_cgroup(config, {"layout": "hybrid"})
+    with pytest.raises(Error, match="can't be checkpointed") as found:
+        requests.check_cgroup(config, {"layout": "v2"})
+    assert found.value.pointer == f"/annotations/{note}"
+
+
 def test_limits_that_have_to_wait() -> None:
     """Of what CRIU's helpers need while they are in the container's cgroup: not devices."""
     resources = {
