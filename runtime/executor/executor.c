@@ -77,7 +77,8 @@ int tell(enum message_kind kind, int a, int b, int c, int fd)
 }
 
 /* The next message; its descriptors go to `fds`, of which there is room for MESSAGE_MAX_FDS.
- * The runtime's death ends us. Returns the number of descriptors. */
+ * The runtime's death ends us. Returns the number of descriptors, -1 where there is no memory for
+ * them: who can be told of that is told. */
 static int hear(struct message *message, int *fds)
 {
     struct iovec data = {message, sizeof *message};
@@ -93,6 +94,8 @@ static int hear(struct message *message, int *fds)
     do
         size = recvmsg(runtime_fd, &packet, MSG_CMSG_CLOEXEC);
     while (size < 0 && errno == EINTR);
+    if (size < 0 && errno != ECONNRESET)
+        return -1;
     if (size != (ssize_t)sizeof *message || (packet.msg_flags & MSG_CTRUNC))
         quit();
     struct cmsghdr *header = CMSG_FIRSTHDR(&packet);
@@ -108,6 +111,8 @@ int wait_go(uint64_t *out)
     struct message message;
     int fds[MESSAGE_MAX_FDS];
     int count = hear(&message, fds);
+    if (count < 0)
+        return -1;
     if (message.kind != MESSAGE_GO || count != (out ? 1 : 0))
         quit();
     return out ? fill(*out, fds[0]) : 0;
@@ -218,18 +223,18 @@ static const struct plan_op *receive(uint32_t *count)
     for (int i = 0; i < PLAN_SLOTS; i++)
         slot[i] = -1;
     int n = hear(&message, fds);
-    if (message.kind == MESSAGE_TIMES) {
-        if (n != 1)
-            quit();
+    if (n == 1 && message.kind == MESSAGE_TIMES) {
         open_times(fds[0]);
         n = hear(&message, fds);
     }
-    for (; message.kind == MESSAGE_FDS; n = hear(&message, fds))
+    for (; n >= 0 && message.kind == MESSAGE_FDS; n = hear(&message, fds))
         for (int i = 0; i < n; i++, donated++) {
             if (donated >= PLAN_SLOTS)
                 quit();
             slot[donated] = fds[i];
         }
+    if (n < 0)
+        fail(NULL, UINT32_MAX, errno);
     struct stat status;
     if (message.kind != MESSAGE_PLAN || n != 1 || fstat(fds[0], &status) < 0)
         quit();

@@ -115,6 +115,8 @@ def _unexpected(error: BaseException, verb: str) -> int:
         log.error(f"{where}{reason(error.errno)}")
     elif isinstance(error, MemoryError):
         log.error(f"{where}out of memory: {reason(errno.ENOMEM)}")
+    elif isinstance(error, ImportError):
+        log.error(f"{where}the package can't be loaded: {error}")
     elif isinstance(error, RecursionError):
         log.error(f"{where}the input is nested too deeply")
     else:

@@ -140,7 +140,8 @@ def explain(steps: list[Step], config: Config, index: int, report: Report) -> Er
     """The Error for a failed operation of a plan."""
     number = report[0]
     if not 0 <= index < len(steps):
-        return Error(f"the executor refused the plan: {reason(number)}", hint="reinstall pyrun")
+        hint = ANYWHERE.get(number, "reinstall pyrun")
+        return Error(f"the executor refused the plan: {reason(number)}", hint=hint)
     pointer, op = steps[index]
     error = sentence(pointer, label(pointer, config), op, report)
     if op[0] == "execve":

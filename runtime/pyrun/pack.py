@@ -174,7 +174,13 @@ def boot(folder: str, pack: memoryview) -> None:
         builtins.open = _open
         sys.meta_path.append(Rest())
         gc.disable()  # what comes without the other half is over before there is garbage
-    from pyrun import __main__
+    try:
+        from pyrun import __main__
+    except Exception as error:  # noqa: BLE001 - a file that can't be read: one line, always
+        import posix
 
+        text = str(error).replace("\n", "\\n")
+        posix.write(2, f"pyrun: the package can't be loaded: {text}\n".encode())
+        posix._exit(1)
     __main__.load = finder.load
     __main__.finish(sys.argv)

@@ -27,7 +27,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         if peer and (reason := peers.reason(peer, item.nodeid)):
             item.add_marker(pytest.mark.xfail(reason=reason, strict=True))
         elif peer and item.nodeid.rpartition("/")[2] in peers.SOMETIMES:
-            item.add_marker(pytest.mark.xfail(reason="by luck", strict=False))
+            item.add_marker(pytest.mark.xfail(reason="sometimes", strict=False))
 
 
 @pytest.fixture

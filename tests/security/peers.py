@@ -99,7 +99,14 @@ RED: dict[str, dict[str, str]] = {
 }
 
 # What happens to some runs and not to others: expected, not strictly.
-SOMETIMES = {"test_terminal.py::test_a_long_paste_is_echoed_to_its_end": "crun loses a part of it"}
+SOMETIMES = {
+    "test_terminal.py::test_a_long_paste_is_echoed_to_its_end": "crun loses a part of it",
+    **{
+        f"test_races.py::test_swaps[{race}-{way}]": "at some boundaries, of which a sample is tried"
+        for race in ("mounts", "devices", "console", "masks", "masked", "proc")
+        for way in ("stays", "back")
+    },
+}
 
 
 def known(runtime: Path) -> str:

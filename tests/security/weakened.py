@@ -43,6 +43,7 @@ DEFENCES = (
         "R1: paths are resolved in the root",
         (("executor/paths.c", RESOLVING, FOLLOWING),),
         (
+            "test_races.py::test_swaps[mounts-stays]",
             "test_paths.py::test_cve_2026_47766_dev_is_a_symlink[False]",
             "test_paths.py::test_cve_2015_3627_cve_2019_18837_mount_target_below_a_symlink",
         ),

@@ -1,0 +1,24 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How much of a sweep is done: all of it with PYRUN_SWEEP=all (`make faults`), else as many points
+as the test says, chosen by PYRUN_SWEEP_SEED."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import random
+from collections.abc import Sequence
+from typing import TypeVar
+
+T = TypeVar("T")
+SEED = int(os.environ.get("PYRUN_SWEEP_SEED", "1"))
+ALL = os.environ.get("PYRUN_SWEEP") == "all"
+
+
+def sample(points: Sequence[T], count: int) -> list[T]:
+    """`count` of them or all: one at random of each part of equal length."""
+    if ALL or len(points) <= count:
+        return list(points)
+    choose = random.Random(SEED)
+    edges = [len(points) * part // count for part in range(count + 1)]
+    return [points[choose.randrange(a, b)] for a, b in itertools.pairwise(edges)]

@@ -1,0 +1,153 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Two verbs on one container: the first is stopped at each of its system calls, the second runs,
+the first goes on. And sixteen at once. One wins where one can, others say so, nothing is left."""
+
+from __future__ import annotations
+
+import random
+import subprocess
+from collections.abc import Callable
+
+import pytest
+
+from faults.sampling import ALL, SEED
+from faults.stops import Stop
+from life import leftovers
+from life.bundles import Bundle
+from life.runtimes import TIMEOUT, Container, eventually
+from life.test_faults import (
+    STATUSES,
+    VERBS,
+    alive,
+    check_gone,
+    points,
+    prepare,
+    reaping,
+    run,
+    status_of,
+)
+from needs import needs
+
+pytestmark = [needs("root"), pytest.mark.pyrun_only("the peers have no lock")]
+
+POINTS = 1  # of each pair, in a sample
+SECONDS = len(VERBS) if ALL else 2  # how many verbs are tried as the second
+ROUNDS = 200 if ALL else 4
+PAUSE = 0.15  # seconds that the second verb has: it may wait for the first, which holds the lock
+
+
+@pytest.fixture(autouse=ALL)
+def time_limit() -> None:
+    """None, in place of that of every other test here: all takes long."""
+
+
+class Running:
+    """A verb that somebody else waits for."""
+
+    def __init__(self, container: Container, name: str, number: int) -> None:
+        names = {"BUNDLE": str(container.bundle.path), "ID": container.id}
+        words = [names.get(word, word) for word in VERBS[name].words]
+        self.name = name
+        self.errors = container.bundle.path / f"errors-{number}"
+        null = subprocess.DEVNULL
+        with self.errors.open("wb") as errors:
+            self.process = container.runtime.popen(*words, stdin=null, stdout=null, stderr=errors)
+
+    def end(self) -> tuple[int, str]:
+        """Its exit code and what it said. Raises TimeoutExpired."""
+        return self.process.wait(TIMEOUT), self.errors.read_text()
+
+
+def starting(
+    container: Container, name: str, at: int, begun: list[Running]
+) -> Callable[[Stop], None]:
+    """Runs another verb at this stop of the first one, to its end or as long as it may take."""
+
+    def decide(stop: Stop) -> None:
+        if stop.index == at:
+            begun.append(Running(container, name, 0))
+            try:
+                begun[0].process.wait(PAUSE)
+            except subprocess.TimeoutExpired:
+                return  # it waits for the first one
+            if name == "pause":
+                # What joins a frozen container waits with it.
+                begun.append(Running(container, "resume", 1))
+                begun[1].process.wait(TIMEOUT)
+
+    return decide
+
+
+def check_words(code: int, errors: str) -> None:
+    """Who loses says it, on one line."""
+    assert "Traceback" not in errors
+    assert "internal error" not in errors
+    assert code in (0, 1, 255), (code, errors)
+    if code:
+        assert errors.count("\n") == 1, errors
+
+
+@pytest.mark.parametrize("first", VERBS)
+def test_pairs(container: Container, bundle: Bundle, first: str) -> None:
+    bundle.linux["resources"]["memory"] = {"limit": 96 << 20}
+    bundle.say("sleep 100")
+    bundle.save()
+    container.created("sleep 100")
+    assert container.delete("--force").code == 0
+    before = leftovers.look([container.runtime.root])
+    wrong = []
+    prepare(container, VERBS[first].before)
+    traced = run(container, VERBS[first])
+    with reaping(traced):
+        check_gone(container, before)
+    seconds = random.Random(f"{SEED}{first}").sample(list(VERBS), SECONDS)
+    for second in seconds:
+        every = points(container, traced)
+        for at in every if ALL else random.Random(f"{SEED}{first}{second}").sample(every, POINTS):
+            prepare(container, VERBS[first].before)
+            begun: list[Running] = []
+            ended = run(container, VERBS[first], starting(container, second, at, begun))
+            try:
+                with reaping(ended):
+                    assert not ended.hung
+                    check_words(ended.code, ended.errors)
+                    if (first, second) == ("pause", "exec"):
+                        container.runtime("resume", container.id)
+                    for other in begun:
+                        check_words(*other.end())
+                    _check_status(container)
+                    check_gone(container, before)
+            except (AssertionError, subprocess.TimeoutExpired) as error:
+                stop = ended.stops[at] if at < len(ended.stops) else None
+                wrong.append(f"{second} at {stop}: {error}: {ended.code} {ended.errors!r}")
+                leftovers.clear()
+                container.delete("--force")
+    assert wrong == [], "\n".join(wrong)
+
+
+def _check_status(container: Container) -> None:
+    """It is one of those that there are, and a container that has stopped has no init."""
+    status = status_of(container)
+    assert status in ("", *STATUSES)
+    if status == "stopped":
+        pid = container.state().get("pid", 0)
+        assert not pid or eventually(lambda: not alive(pid), 2)
+
+
+def test_sixteen_at_once(container: Container, bundle: Bundle) -> None:
+    """Any verbs, on one id: at the end it is what one order of them would have made of it."""
+    bundle.say("sleep 100")
+    bundle.save()
+    choose = random.Random(SEED)
+    before = leftovers.look([container.runtime.root])
+    for _ in range(ROUNDS):
+        verbs = ["create", *choose.choices([name for name in VERBS if name != "exec"], k=15)]
+        running = [Running(container, name, number) for number, name in enumerate(verbs)]
+        for one in running:
+            code, errors = one.end()
+            assert code in (0, 1), f"{one.name}: {code} {errors}"
+            check_words(code, errors)
+        _check_status(container)
+        assert container.delete("--force").code == 0
+        left = leftovers.wait_until_clean(before, [container.runtime.root])
+        assert left == [], f"{verbs}: {left}"

@@ -1,0 +1,238 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Paths that are changed while the runtime works with them: it is stopped at a system call that
+takes a path or a place, the path is swapped for a link to the host, and it goes on, as another
+container would do it with a volume that both have. At every boundary with PYRUN_SWEEP=all, else at
+a sample of them."""
+
+from __future__ import annotations
+
+import os
+import pty
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from faults.sampling import sample
+from faults.stops import PATHS, PLACES, Ended, Stop, Stopped, exchange
+from needs import needs
+
+from .box import DEV, DEVPTS, PROC, Box
+
+pytestmark = needs("root", "busybox")
+
+POINTS = 4  # of each race, in a sample
+CALLS = (*PATHS, *PLACES)
+FORWARD = Path("/proc/sys/net/ipv4/ip_forward")
+
+
+class Race:
+    """A bundle, and two names in it or in its volume that are exchanged."""
+
+    terminal = False
+
+    def __init__(self, box: Box) -> None:
+        self.box = box
+        self.volume = box.folder / "volume"
+        self.one = self.other = box.folder
+        self.box.sh("cat /proc/self/mountinfo; echo RAN")
+
+    def bind(self, source: Path, destination: str) -> dict[str, object]:
+        """An entry of mounts."""
+        return {"destination": destination, "source": str(source), "options": ["bind"]}
+
+    def reset(self) -> None:
+        """The tree as it is before each run."""
+        shutil.rmtree(self.volume, ignore_errors=True)
+        self.volume.mkdir()
+
+    def check(self, ended: Ended) -> None:
+        """Nothing of the host was reached, whatever the runtime made of it."""
+        assert not ended.hung
+        assert self.box.untouched()
+        assert "HOST SECRET" not in ended.output
+        for line in ended.output.splitlines():
+            fields = line.split()
+            if " - " in line and len(fields) > 9:
+                assert not fields[3].startswith(str(self.box.outside)), line
+
+
+class Mounts(Race):
+    """CVE-2024-45310, CVE-2021-30465: the parent of mount targets, which are made."""
+
+    def reset(self) -> None:
+        super().reset()
+        self.one, self.other = self.volume / "d", self.volume / "d_evil"
+        self.one.mkdir()
+        self.other.symlink_to(self.box.outside)
+        source = self.box.folder / "source"
+        source.mkdir(exist_ok=True)
+        (self.box.folder / "file").write_text("of the volume")
+        self.box.config["mounts"] = [
+            PROC, DEV, self.bind(self.volume, "/vol"),
+            {"destination": "/vol/d/tmp", "type": "tmpfs", "source": "tmpfs"},
+            self.bind(source, "/vol/d/dir"),
+            self.bind(self.box.folder / "file", "/vol/d/file"),
+        ]  # fmt: skip
+        self.box.sh("cat /proc/self/mountinfo /vol/d/secret /vol/d/*/secret; echo RAN")
+
+
+class Devices(Race):
+    """CVE-2026-47766: the image's /dev, in which nodes and links are made."""
+
+    def reset(self) -> None:
+        super().reset()
+        rootfs = self.box.rootfs
+        self.one, self.other = rootfs / "dev", rootfs / "dev_evil"
+        for path in (self.one, self.other):
+            if path.is_symlink():
+                path.unlink()
+            shutil.rmtree(path, ignore_errors=True)
+        self.one.mkdir()
+        self.other.symlink_to(self.box.outside)
+        self.box.config["mounts"] = [PROC]
+
+
+class Console(Race):
+    """CVE-2026-88264, CVE-2025-52565: the image's /dev/console, while the terminal is set up."""
+
+    terminal = True
+
+    def reset(self) -> None:
+        super().reset()
+        dev = self.box.rootfs / "dev"
+        shutil.rmtree(dev, ignore_errors=True)
+        (dev / "pts").mkdir(parents=True)
+        self.one, self.other = dev / "console", dev / "evil"
+        self.one.touch()
+        self.other.symlink_to(self.box.outside / "pwned")
+        self.box.config["mounts"] = [PROC, DEVPTS]
+        self.box.process["terminal"] = True
+        self.box.sh("echo RAN")
+
+
+class Masks(Race):
+    """CVE-2025-31133: a masked file, what covers it, and a read-only path, in the attacker's /dev
+    and volume."""
+
+    def reset(self) -> None:
+        super().reset()
+        self.one, self.other = self.volume / "null", self.volume / "evil"
+        os.mknod(self.one, 0o20666, os.makedev(1, 3))
+        self.other.symlink_to("/marker")
+        (self.box.rootfs / "marker").write_text("MARKER")
+        masked = self.box.rootfs / "masked"
+        masked.mkdir(exist_ok=True)
+        (masked / "secret").write_text("SECRET")
+        self.box.config["mounts"] = [PROC, self.bind(self.volume, "/dev")]
+        self.box.config["linux"]["maskedPaths"] = ["/masked/secret"]
+        self.box.sh("cat /masked/secret; echo PWNED > /masked/secret; echo RAN")
+
+    def check(self, ended: Ended) -> None:
+        super().check(ended)
+        assert "SECRET" not in ended.output
+        assert "MARKER" not in ended.output
+        assert (self.box.rootfs / "marker").read_text() == "MARKER"
+        assert (self.box.rootfs / "masked/secret").read_text() == "SECRET"
+
+
+class Masked(Race):
+    """What is to be masked and what is to be read-only lies in the attacker's volume."""
+
+    def reset(self) -> None:
+        super().reset()
+        self.one, self.other = self.volume / "m", self.volume / "m_evil"
+        self.one.mkdir()
+        for name in ("secret", "ptmx"):
+            (self.one / name).write_text("of the volume")
+        self.other.symlink_to(self.box.outside)
+        self.box.config["mounts"] = [PROC, DEV, self.bind(self.volume, "/vol")]
+        self.box.config["linux"]["maskedPaths"] = ["/vol/m/secret"]
+        self.box.config["linux"]["readonlyPaths"] = ["/vol/m/ptmx"]
+        self.box.sh("cat /proc/self/mountinfo /vol/m/secret; echo x > /vol/m/ptmx; echo RAN")
+
+
+class Proc(Race):
+    """CVE-2023-27561, CVE-2025-52881: the image's /proc for a folder of the volume, while sysctls
+    are written and proc is mounted."""
+
+    def reset(self) -> None:
+        super().reset()
+        rootfs = self.box.rootfs
+        self.one, self.other = rootfs / "proc", rootfs / "proc_evil"
+        for path in (self.one, self.other):
+            if path.is_symlink():
+                path.unlink()
+            shutil.rmtree(path, ignore_errors=True)
+        self.one.mkdir()
+        self.other.symlink_to("/vol/fake")
+        names = ("sys/net/ipv4/ip_forward", "self/attr/exec", "self/attr/current")
+        self.fakes = [self.volume / "fake" / name for name in names]
+        for fake in self.fakes:
+            fake.parent.mkdir(parents=True, exist_ok=True)
+            fake.write_text("untouched")
+        self.forward = FORWARD.read_text()
+        self.box.config["mounts"] = [self.bind(self.volume, "/vol"), PROC, DEV]
+        self.box.config["linux"]["sysctl"] = {"net.ipv4.ip_forward": "1"}
+
+    def check(self, ended: Ended) -> None:
+        super().check(ended)
+        assert [fake for fake in self.fakes if fake.read_text() != "untouched"] == []
+        assert FORWARD.read_text() == self.forward
+
+
+RACES = {kind.__name__.lower(): kind for kind in (Mounts, Devices, Console, Masks, Masked, Proc)}
+
+
+def run(race: Race, decide: Callable[[Stop], int | None] = lambda _: None) -> Ended:
+    """The container's whole life."""
+    box = race.box
+    box.write()
+    command = box.command("run", "--bundle", str(box.bundle), box.id)
+    if not race.terminal:
+        return Stopped(command, CALLS, decide, cwd=str(box.bundle)).run()
+    master, peer = pty.openpty()
+    try:
+        streams = (peer, peer, peer)
+        return Stopped(command, CALLS, decide, streams=streams, cwd=str(box.bundle)).run()
+    finally:
+        os.close(peer)
+        os.close(master)
+
+
+def boundaries(ended: Ended) -> list[int]:
+    """The stops from the second process's first to the container's root being its own."""
+    first = ended.stops[0].pid
+    begun = next(stop.index for stop in ended.stops if stop.pid != first)
+    pivoted = [stop.index for stop in ended.stops if stop.call in ("pivot_root", "chroot")]
+    return list(range(begun, (pivoted or [len(ended.stops) - 1])[-1] + 1))
+
+
+def swapping(race: Race, at: int, back: bool) -> Callable[[Stop], int | None]:
+    """Exchanges the names at a stop, and `back` again at the next one."""
+
+    def decide(stop: Stop) -> None:
+        if stop.index == at or (back and stop.index == at + 1):
+            exchange(race.one, race.other)
+
+    return decide
+
+
+@pytest.mark.parametrize("back", [False, True], ids=["stays", "back"])
+@pytest.mark.parametrize("name", RACES)
+def test_swaps(box: Box, name: str, back: bool) -> None:
+    race = RACES[name](box)
+    race.reset()
+    plain = run(race)
+    assert (plain.code, plain.hung) == (0, False), plain.errors
+    race.check(plain)
+    for at in sample(boundaries(plain), POINTS):
+        race.reset()
+        ended = run(race, swapping(race, at, back))
+        box.delete()
+        try:
+            race.check(ended)
+        except AssertionError as error:
+            stop = ended.stops[at]
+            raise AssertionError(f"swapped at {stop.index}, {stop.call} {stop.path}") from error
