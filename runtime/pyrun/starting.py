@@ -9,7 +9,7 @@ import select
 from _struct import Struct
 
 from pyrun import init, log, teardown
-from pyrun.errors import Error, from_os
+from pyrun.errors import Error, from_os, reason
 from pyrun.state import EXEC_FIFO, RESULT_FIFO
 
 TYPE_CHECKING = False
@@ -70,8 +70,7 @@ def start(container: Container) -> None:
     report += _evidence(result) if report else b""
     os.close(result)
     # Not before: a fifo that is still there says that the byte was not taken.
-    for name in (EXEC_FIFO, RESULT_FIFO):
-        os.unlink(name, dir_fd=container.fd)
+    _forget_fifos(container)
     _tell_of_hooks(container)
     if report:
         raise _failed(container, report)
@@ -119,9 +118,18 @@ def _pending(container: Container) -> bytes:
     finally:
         os.close(fd)
     if report:
-        for name in (EXEC_FIFO, RESULT_FIFO):
-            os.unlink(name, dir_fd=container.fd)
+        _forget_fifos(container)
     return report
+
+
+def _forget_fifos(container: Container) -> None:
+    """One that stays misleads nobody, since it has no reader: no reason to tell a failure of what
+    has happened."""
+    for name in (EXEC_FIFO, RESULT_FIFO):
+        try:
+            os.unlink(name, dir_fd=container.fd)
+        except OSError as error:
+            log.warning(f"remove {container.path}/{name}: {reason(error.errno or 0)}")
 
 
 def _wait(result: int) -> bytes:
@@ -165,11 +173,11 @@ def poststart(container: Container) -> None:
     wanted = (container.intent.get("hooks") or {}).get("poststart") or []
     if not wanted:
         return
-    from pyrun import lifecycle_hooks
-
     pid = container.state["init_process_pid"]
     try:
+        from pyrun import lifecycle_hooks
+
         lifecycle_hooks.run(container, "poststart", wanted, init.RUNNING, pid)
-    except Error:
+    except Exception:  # also of what is not an Error: it has not run
         teardown.undo(container)
         raise

@@ -234,3 +234,41 @@ def test_faults(container: Container, bundle: Bundle, name: str, kind: str) -> N
             leftovers.clear()
             container.delete("--force")
     assert wrong == [], "\n".join(wrong)
+
+
+@pytest.mark.both_ways
+def test_start_leaves_a_fifo_that_stays(container: Container, bundle: Bundle) -> None:
+    """The program runs by then: that is no failure of start."""
+    container.created("sleep 100")
+
+    def decide(stop: Stop) -> int | None:
+        return errno.EIO if stop.call == "unlinkat" and stop.path.endswith(".fifo") else None
+
+    ended = run(container, VERBS["start"], decide)
+    assert (ended.code, ended.errors) == (0, "")
+    assert status_of(container) == "running"
+    assert (container.runtime.root / container.id / "exec.fifo").exists()
+
+
+def test_run_says_that_the_init_got_no_answer(container: Container, bundle: Bundle) -> None:
+    """No memory for the last message to the executor: it told nobody, and that was success."""
+    bundle.say("sleep 100")
+    bundle.save()
+    traced = run(container, VERBS["run"])
+    assert container.delete("--force").code == 0
+    first = traced.stops[0].pid
+    left = sum(stop.call == "recvmsg" and stop.pid != first for stop in traced.stops)
+    runtime: list[int] = []
+
+    def decide(stop: Stop) -> int | None:
+        nonlocal left
+        runtime.append(stop.pid)
+        if stop.call != "recvmsg" or stop.pid == runtime[0]:
+            return None
+        left -= 1
+        return None if left else errno.ENOMEM
+
+    ended = run(container, VERBS["run"], decide)
+    assert ended.code == 1
+    assert "cannot allocate memory" in ended.errors
+    assert status_of(container) == ""
