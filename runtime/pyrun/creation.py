@@ -377,7 +377,7 @@ class Creation:
         shortcut.leave(self.container)
         if self.net_devices:
             self.net_devices.release()
-        launch.go(child)
+        launch.go(child, self.prepared.steps, self.config)
         self.tell_of_hooks()
         log.debug(f"container {self.container.id}: init is ready, pid {child.pid}")
 

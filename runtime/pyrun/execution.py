@@ -109,7 +109,7 @@ class Execution:
     def run(self, child: Child) -> None:
         """Let it become the user's program, and see that it does. Raises Error as join()."""
         try:
-            launch.go(child)
+            launch.go(child, self.steps, self.config)
             launch.serve(child, {}, 0, self.steps, self.config)
             interruption.ignore()  # in time: who ends us has it undone, or it runs
         except BaseException as error:  # noqa: BLE001 - as above

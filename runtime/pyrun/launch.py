@@ -253,9 +253,13 @@ def _become(child: Child, pid: int) -> None:
     child.pidfd = os.pidfd_open(pid)
 
 
-def go(child: Child) -> None:
-    """Answer the point that serve() has stopped at."""
-    _send(child, GO, [])
+def go(child: Child, steps: list[Step], config: Config) -> None:
+    """Answer the point that serve() has stopped at. Raises Error."""
+    try:
+        _send(child, GO, [])
+    except DiedError:
+        # It may have said why: it could not wait for this.
+        serve(child, {}, -1, steps, config)
 
 
 def reap_stages(child: Child) -> None:

@@ -66,7 +66,7 @@ def _start(creation: Creation, child: Child) -> None:
     """Past the point START, until the program runs; any failure undoes the container."""
     try:
         launch.serve(child, {}, sync.START, creation.prepared.steps, creation.config)
-        launch.go(child)
+        launch.go(child, creation.prepared.steps, creation.config)
         launch.serve(child, {}, 0, creation.prepared.steps, creation.config)
     except BaseException as error:
         if isinstance(error, Error):
