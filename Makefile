@@ -5,7 +5,7 @@ PREFIX ?= /usr/local
 export PREFIX DESTDIR
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test vm-test engines conformance fuzz faults bench build lint unit format install uninstall lock clean
+.PHONY: help demo test vm-test engines conformance fuzz faults soak bench build lint unit format install uninstall lock clean
 
 help: ## Say what there is to make
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 13
@@ -25,12 +25,16 @@ engines: ## Run every test with podman, containerd, Docker and buildah, the long
 conformance: ## Hold pyrun, runc and crun to the specification, side by side, on one page
 	@scripts/conformance
 
-fuzz: ## Fuzz the plan reader for 5 minutes
+fuzz: ## Fuzz the plan reader and the launcher for 5 minutes
 	@scripts/fuzz
 
 faults: ## Stop every verb at each of its system calls, and let each fail (hours)
 	@PYRUN_SWEEP=all scripts/test tests/security/test_races.py tests/life/test_faults.py \
-		tests/life/test_pairs.py
+		tests/life/test_pairs.py tests/life/test_machine.py
+
+soak: ## Put loads on pyrun, runc and crun, and see what is left (an hour)
+	@scripts/setup --test
+	@PYTHONPATH=tests .venv/bin/python3 -m soak.loads --scale 0.3
 
 bench: ## Measure each verb side by side with runc and crun
 	@scripts/bench

@@ -144,7 +144,7 @@ def test_a_listener_is_told_by_its_number(answered: bool) -> None:
         assert os.readlink(f"/proc/self/fd/{fetched}") == "anon_inode:seccomp notify"
         os.close(fetched)
         if answered:
-            launch.go(child)
+            launch.go(child, steps(listed), {})
             assert launch._receive(child)[:2] == (launch.SYNC, sync.READY)
             with pytest.raises(Error, match="pidfd_getfd: bad file descriptor"):
                 launch._fetch(child, number)  # closed: it holds none itself

@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* libFuzzer: whatever stands on the command line or in the file `fast`, what the launcher takes of
+ * it lies within it, and is what its grammar allows. The first byte says which of the two it is. */
+// NOLINTBEGIN(bugprone-suspicious-include): what is tried is static there
+#include "words.c"
+#include "box.c"
+// NOLINTEND(bugprone-suspicious-include)
+
+#define WORDS_MAX 64
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static void claim(bool holds)
+{
+    if (!holds)
+        abort();
+}
+
+static void try_words(char *text, size_t size)
+{
+    char *argv[WORDS_MAX + 1] = {"pyrun"};
+    struct words words;
+    int argc = 1;
+
+    for (char *at = text; at < text + size && argc < WORDS_MAX; at += strlen(at) + 1)
+        argv[argc++] = at;
+    if (!words_read(argc, argv, &words))
+        return;
+    claim(words.verb != VERB_NONE && words.id && is_id(words.id));
+    claim(!strchr(words.id, '/') && words.id[0] != '\0' && strlen(words.id) <= ID_MAX);
+    claim(!words.root || words_plain_path(words.root));
+    claim(!words.log || words_plain_path(words.log));
+    claim(words.signal >= 0 && words.signal <= SIGNAL_MAX);
+    claim(words.init >= 0 && (words.init == 0 || words.verb == VERB_DELETE));
+    claim(!words.force || words.verb == VERB_DELETE);
+}
+
+static void try_strings(const char *text, size_t size)
+{
+    const char *at = text;
+
+    if (size < 1)
+        return;
+    box.header.cgroups = (unsigned char)text[0];
+    if (!find_strings(text + 1, text + size))
+        return;
+    at = text + 1;
+    claim(box.before == at);
+    for (uint32_t i = 0; i < 4 + box.header.cgroups; i++)
+        at += strlen(at) + 1;
+    claim(at == text + size);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    if (size < 1)
+        return 0;
+    /* A block of its own: what reads beyond its end is found out. */
+    char *text = malloc(size);
+    memcpy(text, data + 1, size - 1);
+    text[size - 1] = '\0';
+    if (data[0] & 1)
+        try_words(text, size);
+    else if (size > 1)
+        try_strings(text, size - 1);
+    free(text);
+    return 0;
+}

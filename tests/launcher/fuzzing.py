@@ -1,0 +1,47 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The launcher's parsers as a libFuzzer program, and what it begins with.
+
+python fuzzing.py FOLDER      builds it there, with the seeds in FOLDER/launcher-corpus
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+from executor import plans
+
+HERE = Path(__file__).parent
+LAUNCHER = plans.ROOT / "runtime/launcher"
+LINES = (
+    "--root /run/x --log /l --log-format=json start c",
+    "state abc",
+    "kill c SIGKILL",
+    "--systemd-cgroup kill c 9",
+    "delete -f --init 12 c",
+)
+
+
+def build(folder: Path, source: Path = LAUNCHER) -> Path:
+    """The program; `source` holds words.c and box.c. Raises CalledProcessError."""
+    program = folder / "fuzz_launcher"
+    words = ["clang", "-std=c17", "-D_GNU_SOURCE", "-g", "-O1", "-fno-sanitize-recover=all"]
+    words += [f"-fsanitize=fuzzer,{plans.SANITIZERS}", "-Wno-gnu-folding-constant"]
+    places = [f"-I{source}", f"-I{LAUNCHER}", f"-I{plans.header(folder)}"]
+    subprocess.run([*words, *places, HERE / "fuzz_launcher.c", "-o", program], check=True)
+    return program
+
+
+def seeds(folder: Path) -> None:
+    """Command lines, and the strings of a container with two cgroups."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for number, line in enumerate(LINES):
+        (folder / f"words-{number}").write_bytes(b"\1" + line.replace(" ", "\0").encode())
+    strings = b"\2" + b"\0".join([b'{"pid":', b',"status":', b"}", b"/f", b"/a", b"/b"]) + b"\0"
+    (folder / "strings").write_bytes(b"\0" + strings)
+
+
+if __name__ == "__main__":
+    build(Path(sys.argv[1]))
+    seeds(Path(sys.argv[1]) / "launcher-corpus")

@@ -1,0 +1,50 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The launcher reads what others wrote: command lines, and the file that create has left."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+from launcher import fuzzing
+from needs import needs
+
+pytestmark = needs("clang")
+
+SECONDS = 4
+
+
+def run(program: Path, folder: Path, *flags: str) -> subprocess.CompletedProcess[str]:
+    """From the seeds on, always the same way."""
+    fuzzing.seeds(folder / "corpus")
+    words = [program, "-seed=1", "-max_len=512", "-rss_limit_mb=512", *flags, folder / "corpus"]
+    return subprocess.run(words, cwd=folder, capture_output=True, text=True)
+
+
+def test_fuzz(tmp_path: Path) -> None:
+    """A short run on every `make test`; `make fuzz` goes on for as long as it is asked to."""
+    done = run(fuzzing.build(tmp_path), tmp_path, f"-max_total_time={SECONDS}")
+    assert done.returncode == 0, done.stderr[-4000:]
+    assert "DONE" in done.stderr
+
+
+def test_the_oracle_sees_a_weaker_launcher(tmp_path: Path) -> None:
+    """Without one of its checks: an id with a slash in it, a string that does not end."""
+    weaknesses = {
+        "words.c": ("0123456789_+.-", "0123456789_+.-/"),
+        "box.c": (
+            "    if (!stop)\n        return NULL;\n",
+            "    if (!stop)\n        stop = end;\n",
+        ),
+    }
+    for number, (name, (old, new)) in enumerate(weaknesses.items()):
+        sources = tmp_path / f"weaker-{number}"
+        sources.mkdir()
+        for source in ("words.c", "box.c"):
+            text = (fuzzing.LAUNCHER / source).read_text()
+            if source == name:
+                assert old in text
+                text = text.replace(old, new)
+            (sources / source).write_text(text)
+        done = run(fuzzing.build(sources, sources), sources, "-runs=2000000")
+        assert done.returncode != 0, name
