@@ -2,8 +2,8 @@
 /* libFuzzer: whatever stands on the command line or in the file `fast`, what the launcher takes of
  * it lies within it, and is what its grammar allows. The first byte says which of the two it is. */
 // NOLINTBEGIN(bugprone-suspicious-include): what is tried is static there
-#include "words.c"
 #include "box.c"
+#include "words.c"
 // NOLINTEND(bugprone-suspicious-include)
 
 #define WORDS_MAX 64

@@ -62,7 +62,8 @@ def test_clang_format() -> None:
 @pytest.mark.parametrize("source", C_SOURCES, ids=tree.name)
 def test_clang_tidy(source: Path) -> None:
     generated = tree.ROOT / "build" / platform.machine()
-    includes = [f"-I{path}" for path in (generated, tree.ROOT / "runtime/executor")]
+    folders = [tree.ROOT / "runtime" / name for name in ("executor", "launcher")]
+    includes = [f"-I{path}" for path in (generated, *folders)]
     if "<Python.h>" in source.read_text():
         includes += ["-isystem", sysconfig.get_path("include")]
         includes += [f'-D{name}="/x"' for name in ("PYTHON", "PYTHON_PREFIX", "PYTHON_LIBRARY")]
