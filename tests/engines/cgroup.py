@@ -3,23 +3,25 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
-import subprocess
 import time
 from pathlib import Path
 
 from life import hierarchies
 
 TOP = hierarchies.TOP
+SYS_FSOPEN, SYS_FSCONFIG, SYS_FSMOUNT = 430, 431, 432  # the same on every architecture
+CLOEXEC, SET_FLAG, CMD_CREATE = 1, 0, 6  # linux/mount.h
 LEAF = "init"  # v2: no processes beside cgroups that have controllers
 
 
 class Cgroup:
     """Made when there is one; `enter` before exec, `remove` at the end."""
 
-    def __init__(self, name: str, folder: Path) -> None:
+    def __init__(self, name: str) -> None:
         self.v1 = hierarchies.mounted()
-        self.extra = _mount_more(folder) if self.v1 else []
+        self.extra = _detached_hierarchies() if self.v1 else {}
         self.unified = TOP if (TOP / "cgroup.controllers").exists() else TOP / "unified"
         if not (self.unified / "cgroup.controllers").exists():
             self.unified = Path("/none")
@@ -33,7 +35,8 @@ class Cgroup:
 
     def folders(self) -> list[Path]:
         """One each hierarchy."""
-        places = [TOP / folder for folder, _ in self.v1] + self.extra
+        places = [TOP / folder for folder, _ in self.v1]
+        places += [Path(f"/proc/{os.getpid()}/fd/{fd}") for fd in self.extra.values()]
         if self.unified != Path("/none"):
             places.append(self.unified)
         return [place / self.name for place in places]
@@ -48,7 +51,7 @@ class Cgroup:
         # First: runc takes the folder for none of cgroups when the youngest is of another kind.
         if self.unified != Path("/none"):
             lines.append(f"mkdir {self.unified}; mount -t cgroup2 cgroup2 {self.unified}")
-        for folder, options in [*self.v1, *((path.name, path.name) for path in self.extra)]:
+        for folder, options in [*self.v1, *((name, name) for name in self.extra)]:
             what = f"none,{options}" if "=" in options else options
             lines.append(f"mkdir {TOP / folder}; mount -t cgroup -o {what} cgroup {TOP / folder}")
         return "\n".join(lines)
@@ -76,26 +79,41 @@ class Cgroup:
                     _rmdir(Path(folder))
             assert time.monotonic() < deadline, f"still there: {left}"
             time.sleep(0.02)
-        for place in self.extra:
-            subprocess.run(["umount", place], check=True)
+        for fd in self.extra.values():
+            os.close(fd)
+        self.extra.clear()
 
 
-def _mount_more(folder: Path) -> list[Path]:
-    """Hierarchies that others may have: a controller that is in one, seen by us or not, is in every
-    list of a process's cgroups, and engines want to find it. crun 1.8 wants hugetlb in v1 where
-    others are. So they are there all the time."""
-    places = []
+def _detached_hierarchies() -> dict[str, int]:
+    """{controller: a mount that is nowhere} of hierarchies that others may have. A controller that
+    is in one, seen by us or not, is in every list of a process's cgroups, and engines want to find
+    it; crun 1.8 wants hugetlb in v1 where others are. So they are there all the time. As nobody
+    else sees these mounts, no other test counts with them."""
+    found = {}
     for row in Path("/proc/cgroups").read_text().splitlines()[1:]:
         name, hierarchy, _, _ = row.split()
         seen = any(name in names.split(",") for _, names in hierarchies.mounted())
-        if seen or (hierarchy == "0" and name != "hugetlb"):
-            continue
-        place = folder / name
-        place.mkdir()
-        command = ["mount", "-t", "cgroup", "-o", name, "cgroup", place]
-        if subprocess.run(command, capture_output=True).returncode == 0:
-            places.append(place)
-    return places
+        if not seen and (hierarchy != "0" or name == "hugetlb"):
+            fd = _detached_mount(name)
+            if fd >= 0:
+                found[name] = fd
+    return found
+
+
+def _detached_mount(controller: str) -> int:
+    """fsopen(2), fsconfig(2), fsmount(2): a descriptor, -1 if the controller can't be had now."""
+    call = ctypes.CDLL(None).syscall
+    context = call(SYS_FSOPEN, b"cgroup", CLOEXEC)
+    if context < 0:
+        return -1
+    try:
+        if call(SYS_FSCONFIG, context, SET_FLAG, controller.encode(), None, 0):
+            return -1
+        if call(SYS_FSCONFIG, context, CMD_CREATE, None, None, 0):
+            return -1
+        return int(call(SYS_FSMOUNT, context, CLOEXEC, 0))
+    finally:
+        os.close(context)
 
 
 def _rmdir(path: Path) -> None:

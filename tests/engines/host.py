@@ -78,7 +78,7 @@ class Host:
             "PODMAN_IGNORE_CGROUPSV1_WARNING": "yes",  # of podman 5
         }
         self._daemons: list[subprocess.Popen[bytes]] = []
-        self.cgroup = Cgroup(self.folder.name, self.folder)
+        self.cgroup = Cgroup(self.folder.name)
         self._outer = subprocess.Popen(
             ["unshare", "--mount", "--net", "--pid", "--cgroup", "--fork", "--kill-child"]
             + ["--mount-proc", "sh", "-c"]
