@@ -12,7 +12,7 @@ import os
 
 from pyrun import log
 from pyrun.cgroup import cgroupfs, devices, permission, procs, resources, unit_properties
-from pyrun.cgroup.facts import facts, in_each
+from pyrun.cgroup.facts import NAMED, facts, in_each
 from pyrun.cgroup.plan import below_mount
 from pyrun.cgroup.unit_properties import YOUNG
 from pyrun.cgroup.units import SLICE, home
@@ -88,6 +88,7 @@ def create(record: dict[str, Any], config: Config, container_id: str, pid: int) 
     notes = config.get("annotations") or {}
     rules = devices.policy(wanted.get("devices") or [])
     unified = record["layout"] == "v2"
+    beside = planned.pop(NAMED, "") if unified else ""  # which systemd knows nothing of
     found = resources.writes(wanted, unified)
     below = _below(notes, unified)
     by_notes = unit_properties.of_annotations(notes)
@@ -110,6 +111,8 @@ def create(record: dict[str, Any], config: Config, container_id: str, pid: int) 
         _find(record, pid)
     if unified:
         _enter_unified(record, pid, below, found, rules)
+        if beside:
+            _enter_beside(record, pid, beside)
         if "IOWeight" in properties and _has_bfq(record):
             set_limits(record, found)
     else:
@@ -138,6 +141,13 @@ def _enter_unified(
     if below[1:]:
         record["delegated"] = below[1]
         _make(f"{place}/{below[1]}", DELEGATED)
+
+
+def _enter_beside(record: dict[str, Any], pid: int, path: str) -> None:
+    from pyrun.cgroup import v2
+
+    v2.make_beside(record, path)
+    procs.join(record, pid, born=True)
 
 
 def descend(record: dict[str, Any], pid: int) -> None:
@@ -254,12 +264,12 @@ def _find(record: dict[str, Any], pid: int) -> None:
         own = in_each(cgroupfs.read(f"/proc/{pid}/cgroup"))
     except OSError as error:
         raise from_os(error, f"read /proc/{pid}/cgroup") from None
-    path = own.get(home(record["paths"]), "")
+    mounts = facts()["mounts"]
+    path = own.get(home(mounts), "")
     if os.path.basename(path) != record["unit"]:
         raise Error(f"systemd has made {record['unit']}, but the container's init is in {path}")
     record["paths"] = {
-        name: mount.rstrip("/") + below_mount(root, path)
-        for name, (mount, root) in facts()["mounts"].items()
+        name: mount.rstrip("/") + below_mount(root, path) for name, (mount, root) in mounts.items()
     }
 
 

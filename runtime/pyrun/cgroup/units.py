@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from typing import Any
 
 POINTER = "/linux/cgroupsPath"
-FORCE_V1 = "run.oci.systemd.force_cgroup_v1"  # the annotation that has `facts` know of one
 PREFIX = "pyrun"
 SLICE = ".slice"
 LONGEST = 255  # UNIT_NAME_MAX of systemd, without the final NUL
@@ -32,13 +31,7 @@ def plan(
     Raises Error for a path of another form, and for a host without a hierarchy that is systemd's.
     """
     mounts = facts["mounts"]
-    if facts["layout"] == "v2" and NAMED in mounts:
-        raise Error(
-            "systemd keeps no units in a v1 hierarchy beside cgroup v2 (--systemd-cgroup)",
-            f"/annotations/{FORCE_V1}",
-            "leave out --systemd-cgroup, with a cgroupsPath that is a path",
-        )
-    where = home(mounts)
+    where = "" if facts["layout"] == "v2" else home(mounts)
     if where not in mounts:
         raise Error(
             "the systemd cgroup driver (--systemd-cgroup) finds no cgroups of systemd on this host",

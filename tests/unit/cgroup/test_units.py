@@ -133,7 +133,11 @@ def test_without_a_hierarchy_of_systemd(layout: str, mounts: dict[str, Any]) -> 
 
 
 def test_beside_v2_systemd_has_no_units() -> None:
+    """The container has the same place there even so."""
     mounts = {"": ["/cg", "/"], "name=systemd": ["/cg/systemd", "/"]}
-    with pytest.raises(Error, match="no units in a v1 hierarchy beside cgroup v2") as caught:
-        planned("a.slice:p:n", {"layout": "v2", "mounts": mounts, "own": {}})
-    assert caught.value.pointer == "/annotations/run.oci.systemd.force_cgroup_v1"
+    own = {"": f"{USER}/app.slice/run.service", "name=systemd": "/"}
+    record = planned("a.slice:p:n", {"layout": "v2", "mounts": mounts, "own": own}, user=True)
+    assert record["paths"] == {
+        "": f"/cg{USER}/a.slice/p-n.scope",
+        "name=systemd": f"/cg/systemd{USER}/a.slice/p-n.scope",
+    }
