@@ -110,6 +110,18 @@ DEFENCES = (
         ("test_own_files.py::test_cve_2016_9962_the_waiting_init_is_not_the_containers",),
     ),
     Defence(
+        "R10: nor is what joins a container",
+        (
+            ("pyrun/launch.py", "os.fchmod(executable, 0o111)", "pass"),
+            (
+                "executor/executor.c",
+                "        if (op_times)\n            note_time(i + 1U);",
+                "        prctl(PR_SET_DUMPABLE, 1);",
+            ),
+        ),
+        ("test_watch.py::test_cve_2016_9962_nobody_gets_at_a_process_on_its_way_in",),
+    ),
+    Defence(
         "R9: the executor runs from a sealed copy",
         (
             ("pyrun/launch.py", 'executable = seal("pyrun", None, EXECUTOR)',
