@@ -67,6 +67,7 @@ def test_users_and_capabilities(both: Both) -> None:
     assert "CapEff:\t0000000000000000" in caps and "CapEff:\t0000000000000000" not in root
 
 
+@pytest.mark.long
 def test_stages(both: Both) -> None:
     def exercise(buildah: Buildah) -> str:
         container = buildah.begun(buildah.build(STAGES))
@@ -93,6 +94,7 @@ def test_program_that_is_not_there(both: Both) -> None:
     assert both(exercise) == [True, True]
 
 
+@pytest.mark.long
 def test_limits_of_a_step(both: Both) -> None:
     text = f"FROM {NAME}\nRUN ulimit -Sn > /limits\n"
 

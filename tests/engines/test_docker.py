@@ -260,6 +260,7 @@ def test_host_namespaces(both: Both) -> None:
     assert both(exercise) == ["net", "pid", "ipc", "uts", "cgroup"]
 
 
+@pytest.mark.long
 def test_pause_top_and_stats(both: Both) -> None:
     def exercise(docker: Docker) -> list[object]:
         name = docker.started("--memory=50m", "--", "sleep", "1000")

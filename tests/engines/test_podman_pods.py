@@ -101,6 +101,7 @@ def test_pod_is_paused(both: Both) -> None:
     assert both(exercise) == ["paused", "running"]
 
 
+@pytest.mark.long
 def test_kube_play(both: Both) -> None:
     """A manifest of Kubernetes': two containers, a common volume, limits, a user, read-only."""
 

@@ -100,6 +100,7 @@ def test_files_and_confinement(both: Both) -> None:
     assert both(exercise, peer="crun") == ["1", "0", "boxed", "b", "0" * 16, "1", "2"]
 
 
+@pytest.mark.long
 def test_pod(both: Both) -> None:
     def exercise(podman: Rootless) -> bool:
         pod = f"pod-{podman.runtime}"
