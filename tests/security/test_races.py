@@ -22,7 +22,7 @@ from .box import DEV, DEVPTS, PROC, Box
 
 pytestmark = needs("root", "busybox")
 
-POINTS = 4  # of each race, in a sample
+POINTS = 8  # of each race, in a sample
 CALLS = (*PATHS, *PLACES)
 FORWARD = Path("/proc/sys/net/ipv4/ip_forward")
 
