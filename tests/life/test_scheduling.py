@@ -32,7 +32,7 @@ def allow_real_time(container: Container) -> None:
     [
         ({"policy": "SCHED_OTHER", "nice": -7}, "0 0 -7 0"),
         ({"policy": "SCHED_BATCH", "nice": 7}, "3 0 7 0"),
-        ({"policy": "SCHED_IDLE"}, "5 0 0 0"),
+        ({"policy": "SCHED_IDLE"}, f"5 0 {os.nice(0)} 0"),  # which it keeps
         ({"policy": "SCHED_FIFO", "priority": 12}, "1 0 0 12"),
         ({"policy": "SCHED_RR", "priority": 99}, "2 0 0 99"),
         (

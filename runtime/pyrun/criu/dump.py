@@ -85,6 +85,7 @@ def _check(container: Container, opts: Options) -> None:
         raise Error("--parent-path: must be relative to --image-path")
     if opts["pre_dump"] and opts["lazy_pages"]:
         raise Error("--pre-dump and --lazy-pages exclude each other")
+    _status_fd(opts)
     flags = [flag for flag in abilities.FEATURES if opts[flag.replace("-", "_")]]
     lacking = abilities.features_lacking() if flags else {}
     for flag in flags:
