@@ -7,9 +7,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import os
-import shutil
 import signal
-import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -67,37 +65,6 @@ def own_view() -> Iterator[None]:
     os.close(home)
     assert result == 0
     os.chdir(cwd)
-
-
-@contextlib.contextmanager
-def hugetlb_in_v1() -> Iterator[None]:
-    """crun 1.8 wants no controller in the v2 tree of a hybrid host: there, hugetlb gets a v1
-    hierarchy as the others have. Nothing of it stays: a plain folder in its place would be taken
-    for a hierarchy, and a hierarchy with cgroups in it never ends."""
-    place = CGROUPS / "hugetlb"
-    hybrid = (CGROUPS / "unified/cgroup.controllers").exists()
-    wanted = hybrid and "hugetlb" in Path("/proc/cgroups").read_text() and not place.is_mount()
-    if wanted:
-        place.mkdir(exist_ok=True)
-        command = ["mount", "-t", "cgroup", "-o", "hugetlb", "cgroup", place]
-        subprocess.run(command, check=True)
-    yield
-    if wanted:
-        for folder, _, _ in os.walk(place, topdown=False):
-            with contextlib.suppress(OSError):
-                os.rmdir(folder)
-        # Only one that the kernel is done with by now ends with its mount.
-        deadline = time.monotonic() + PATIENCE
-        while _count("hugetlb") > 1 and time.monotonic() < deadline:
-            time.sleep(0.02)
-        subprocess.run(["umount", "--lazy", place], check=True)
-        shutil.rmtree(place, ignore_errors=True)
-
-
-def _count(controller: str) -> int:
-    """How many cgroups it has: num_cgroups of cgroups(7)."""
-    rows = (row.split() for row in Path("/proc/cgroups").read_text().splitlines())
-    return next(int(row[2]) for row in rows if row[0] == controller)
 
 
 def hierarchies() -> list[Path]:
