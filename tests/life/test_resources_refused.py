@@ -23,6 +23,7 @@ RT_REFUSED = (
 
 
 @pytest.mark.pyrun_only("the texts")
+@pytest.mark.usefixtures("for_crun")  # hugetlb is where it is seen
 @pytest.mark.parametrize(
     ("limits", "text"),
     [
