@@ -94,13 +94,13 @@ def _detached_hierarchies() -> dict[str, int]:
         name, hierarchy, _, _ = row.split()
         seen = any(name in names.split(",") for _, names in hierarchies.mounted())
         if not seen and (hierarchy != "0" or name == "hugetlb"):
-            fd = _detached_mount(name)
+            fd = detached_mount(name)
             if fd >= 0:
                 found[name] = fd
     return found
 
 
-def _detached_mount(controller: str) -> int:
+def detached_mount(controller: str) -> int:
     """fsopen(2), fsconfig(2), fsmount(2): a descriptor, -1 if the controller can't be had now."""
     call = ctypes.CDLL(None).syscall
     context = call(SYS_FSOPEN, b"cgroup", CLOEXEC)
