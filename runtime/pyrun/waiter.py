@@ -61,7 +61,7 @@ def become(
     """
     manager = proxy.reach_manager() if proxy else None
     fds = (child.pidfd, master, _number(proxy.socket if proxy else None), _number(manager))
-    counts = WAIT not in at_the_end  # its exit code is the program's
+    counts = at_the_end[-2:-1] != [WAIT]  # whose exit code is the program's
     words = [NAME, *map(str, (child.pid, *fds, int(counts))), *at_the_end]
     for fd in fds:
         if fd >= 0:
