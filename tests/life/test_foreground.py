@@ -119,8 +119,10 @@ def test_what_stays_is_on_record(container: Container) -> None:
 
 
 @pyrun_only("its folder")
-def test_a_failed_end_is_told(container: Container) -> None:
+@pytest.mark.parametrize("name", ["", "wait"], ids=["", "called as a verb"])
+def test_a_failed_end_is_told(container: Container, name: str) -> None:
     """The container's exit code would hide that it is there still."""
+    container.id = name or container.id
     with waiting(container) as process:
         place = container.runtime.root / container.id / "busy"
         place.mkdir()
