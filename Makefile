@@ -5,7 +5,7 @@ PREFIX ?= /usr/local
 export PREFIX DESTDIR
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test vm-test engines conformance fuzz faults soak bench build lint unit format install uninstall lock clean
+.PHONY: help demo test vm-test docker-test engines conformance fuzz faults soak bench build lint unit format install uninstall lock clean
 
 help: ## Say what there is to make
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 13
@@ -18,6 +18,9 @@ test: ## Set up what is missing and run every test
 
 vm-test: ## Run the core of the tests in a virtual machine: systemd, unified cgroups, AppArmor
 	@tests/vm/test
+
+docker-test: ## Run every test in a container of Docker Engine: Dockerfile.test
+	@scripts/docker-test
 
 engines: ## Run every test with podman, containerd, Docker and buildah, the long ones as well
 	@PYRUN_ENGINES=1 scripts/test tests/engines

@@ -17,6 +17,14 @@ from needs import needs
 RUN = Path(__file__).parent.parent.parent / "bench/run.py"
 
 
+# Some versions cannot delete a container on a hybrid machine with a controller in v2, later ones
+# mount a folder for a controller that is in no hierarchy which can be seen.
+CRUN = (
+    "crun does not work here: ",
+    "crun did not do the same work: mounts: [] against [('/sys/fs/cgroup/hugetlb', ",
+)
+
+
 def bench(*words: str | Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run([sys.executable, RUN, *words], capture_output=True, text=True)
 
@@ -29,8 +37,7 @@ def test_two_rounds(pyrun: Path, tmp_path: Path) -> None:
     results = json.loads((tmp_path / "x.json").read_text())
     peers = ["runc", "crun"]
     for sentence in results["skipped"]:
-        # Some versions cannot delete a container on a hybrid machine with a controller in v2.
-        assert sentence.startswith("crun does not work here: ")
+        assert sentence.startswith(CRUN)
         peers.remove("crun")
     assert list(results["contestants"]) == ["pyrun", *peers, "floor"]
     for peer in peers:

@@ -103,12 +103,12 @@ WORK: dict[str, list[Op]] = {
     ],
     "fsconfig_fd": [
         ops.fsopen("overlay", CONTEXT),
-        ops.open_host("/etc", O_PATH, A),
+        ops.open_host("/usr/bin", O_PATH, A),  # not /etc: nothing may be mounted below
         ops.fsconfig_fd(CONTEXT, "lowerdir+", A),
-        ops.open_host("/usr", O_PATH, A),
+        ops.open_host("/usr/share", O_PATH, A),
         ops.fsconfig_fd(CONTEXT, "lowerdir+", A),
         ops.fsmount(CONTEXT, 0, TREE),
-        ops.open_in_root(TREE, "/passwd", O_PATH, 0, A),
+        ops.open_in_root(TREE, "/env", O_PATH, 0, A),
     ],
     "reconfigure": [
         *tmpfs(),
