@@ -39,8 +39,8 @@ soak: ## Put loads on pyrun, runc and crun, and see what is left (an hour)
 	@scripts/setup --test
 	@PYTHONPATH=tests .venv/bin/python3 -m soak.loads --scale 0.3
 
-bench: ## Measure each verb side by side with runc and crun
-	@scripts/bench
+bench: ## Measure each verb side by side with runc and crun, and write the figures in docs/
+	@scripts/bench --docs
 
 build: ## Build and install into .venv (quick when nothing changed)
 	@scripts/build

@@ -3,13 +3,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
+import signal
 import time
 from pathlib import Path
 
 ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin"}
 PR_SET_CHILD_SUBREAPER = 36
+PATIENCE, IDLE = 1.5, 0.1  # seconds; the part of the processors that may be busy
+FEW = 50
 SHOWN = 400  # bytes of a failed command's words that are quoted
 
 
@@ -46,6 +50,32 @@ class Commands:
         end = time.perf_counter_ns()
         if os.waitstatus_to_exitcode(status) != code:
             raise self._failed(words, os.waitstatus_to_exitcode(status))
+        return end - begin
+
+    def many(self, lines: list[list[str]], jobs: int) -> int:
+        """The nanoseconds from the first start to the last end of commands, so many at a time.
+
+        Raises CommandError for the first that fails, when all have ended.
+        """
+        waiting = lines[::-1]
+        running: dict[int, list[str]] = {}
+        failure: CommandError | None = None
+        begin = time.perf_counter_ns()
+        while waiting or running:
+            while waiting and len(running) < jobs:
+                words = waiting.pop()
+                pid = os.posix_spawn(words[0], words, ENVIRONMENT, file_actions=self.actions)
+                running[pid] = words
+            pid, status = os.waitpid(-1, 0)
+            if pid not in running:
+                continue  # a container's init, which is ours as well
+            words = running.pop(pid)
+            code = os.waitstatus_to_exitcode(status)
+            if code != 0 and failure is None:
+                failure = self._failed(words, code)
+        end = time.perf_counter_ns()
+        if failure is not None:
+            raise failure
         return end - begin
 
     def memory(self, words: list[str], code: int = 0) -> int:
@@ -89,6 +119,38 @@ def call(*words: str) -> None:
     code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
     if code != 0:
         raise CommandError(f"{' '.join(words)}: exit code {code}")
+
+
+def end(pids: list[int]) -> None:
+    """Kill inits of ours and wait for them."""
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    for pid in pids:
+        reap(pid)
+
+
+def settle(containers: int) -> None:
+    """Wait until the processors have been idle for a moment, or for PATIENCE seconds: the kernel
+    takes namespaces apart after the last process has left them, at the cost of who comes next.
+    Of a few `containers` there is nothing to wait for."""
+    if containers < FEW:
+        return
+    deadline = time.monotonic() + PATIENCE
+    while time.monotonic() < deadline:
+        before = _processor_times()
+        time.sleep(0.1)
+        busy, idle = (now - old for now, old in zip(_processor_times(), before, strict=True))
+        if busy <= IDLE * (busy + idle):
+            return
+
+
+def _processor_times() -> tuple[int, int]:
+    """(busy, idle) of all processors since the boot, in ticks: proc_stat(5)."""
+    words = Path("/proc/stat").read_text().partition("\n")[0].split()[1:9]
+    ticks = [int(word) for word in words]
+    idle = ticks[3] + ticks[4]
+    return sum(ticks) - idle, idle
 
 
 def reap(pid: int) -> None:

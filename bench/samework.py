@@ -6,6 +6,7 @@ Everything is read from outside, in /proc and the cgroup's files, while the cont
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TypeAlias
 
@@ -74,6 +75,42 @@ def observe(runtime: contestants.Runtime, commands: process.Commands) -> Work:
         commands.time(runtime.verb("kill"))
         process.reap(pid)
         commands.time(runtime.verb("delete"))
+
+
+def agree(
+    ours: contestants.Runtime,
+    peers: Sequence[contestants.Runtime],
+    commands: process.Commands,
+    where: str = "",
+    words: list[str] | None = None,
+) -> tuple[list[contestants.Runtime], list[str]]:
+    """Ours and the peers that make the same container, and a sentence for each other, which begins
+    with `where`. `words`: a program that has to end in EXIT_CODE as well.
+
+    Raises process.CommandError when ours does not work.
+    """
+    reference = _observed(ours, commands, words)
+    agreed, others = [ours], []
+    for peer in peers:
+        try:
+            different = differences(reference, _observed(peer, commands, words))
+        except process.CommandError as error:
+            peer.clean(commands)
+            others.append(f"{where}{peer.name} does not work here: {error}")
+            continue
+        if different:
+            others.append(f"{where}{peer.name} did not do the same work: {'; '.join(different)}")
+        else:
+            agreed.append(peer)
+    return agreed, others
+
+
+def _observed(
+    runtime: contestants.Runtime, commands: process.Commands, words: list[str] | None
+) -> Work:
+    if words is not None:
+        commands.time(runtime.run(words), contestants.EXIT_CODE)
+    return observe(runtime, commands)
 
 
 def differences(ours: Work, theirs: Work) -> list[str]:
