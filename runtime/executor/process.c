@@ -193,8 +193,8 @@ int op_drop_bounding(const uint64_t *arg)
         if (arg[0] >> capability & 1)
             continue;
         int held = prctl(PR_CAPBSET_READ, capability, 0, 0, 0);
-        if (held < 0)
-            break; /* EINVAL: beyond the last one of this kernel */
+        if (held < 0) /* EINVAL: beyond the last one of this kernel */
+            return errno == EINVAL ? 0 : -1;
         if (held > 0 && prctl(PR_CAPBSET_DROP, capability, 0, 0, 0) < 0)
             return -1;
     }

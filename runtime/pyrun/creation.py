@@ -53,6 +53,7 @@ class Creation:
         self.told = 0  # hooks of which the log tells
         self.master = -1  # the terminal, for `run` in the foreground
         self.net_devices: Move | None = None
+        starting.load_hooks(self.config.get("hooks"))
         self.container = state.claim(prepared.opts, prepared.opts["id"])
 
     def create(self) -> Child:

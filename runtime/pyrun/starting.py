@@ -55,6 +55,7 @@ def start(container: Container) -> None:
         raise Error("cannot start a container that has stopped")
     if status == init.CREATING:
         raise Error("cannot start a container that is being created")
+    load_hooks(container.intent.get("hooks"))
     proxy = notify_proxy(container)
     flags = os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC
     try:
@@ -66,8 +67,13 @@ def start(container: Container) -> None:
         if error.errno in (errno.ENXIO, errno.EPIPE):
             raise Error("cannot start a container that has stopped") from None
         raise from_os(error, f"open {container.path}/{EXEC_FIFO}") from None
-    report = _wait(result)
-    report += _evidence(result) if report else b""
+    report = b""
+    try:
+        report = _wait(result)
+        report += _evidence(result) if report else b""
+    except OSError as error:
+        # The init has the byte: that nobody hears of it is no failure to start.
+        log.warning(f"read {container.path}/{RESULT_FIFO}: {reason(error.errno or 0)}")
     os.close(result)
     # Not before: a fifo that is still there says that the byte was not taken.
     _forget_fifos(container)
@@ -79,6 +85,13 @@ def start(container: Container) -> None:
         from pyrun import notify
 
         notify.wait_ready(container, proxy)
+
+
+def load_hooks(hooks: Config | None) -> None:
+    """What runs them takes all of Python, which ends us where it can't be set up: that has to be
+    before the first effect."""
+    if hooks:
+        __import__("pyrun.lifecycle_hooks")
 
 
 def _tell_of_hooks(container: Container) -> None:

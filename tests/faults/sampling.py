@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How much of a sweep is done: all of it with PYRUN_SWEEP=all (`make faults`), else as many points
-as the test says, chosen by PYRUN_SWEEP_SEED."""
+"""How much of a sweep is done: all of it with PYRUN_SWEEP=all (`make faults`), N points of each
+verb with PYRUN_SWEEP=N, else as many points of as many verbs as the test says; chosen by
+PYRUN_SWEEP_SEED."""
 
 from __future__ import annotations
 
@@ -12,12 +13,14 @@ from typing import TypeVar
 
 T = TypeVar("T")
 SEED = int(os.environ.get("PYRUN_SWEEP_SEED", "1"))
-ALL = os.environ.get("PYRUN_SWEEP") == "all"
+SWEEP = os.environ.get("PYRUN_SWEEP", "")
+ALL = bool(SWEEP)  # of what is more than points
 
 
 def sample(points: Sequence[T], count: int) -> list[T]:
     """`count` of them or all: one at random of each part of equal length."""
-    if ALL or len(points) <= count:
+    count = int(SWEEP) if SWEEP.isdigit() else len(points) if ALL else count
+    if len(points) <= count:
         return list(points)
     choose = random.Random(SEED)
     edges = [len(points) * part // count for part in range(count + 1)]

@@ -34,7 +34,8 @@ SECONDS = 15  # that any command line may take, when nobody holds it (I8)
 PATHS = {
     "open": 0, "openat": 1, "openat2": 1, "open_tree": 1, "mkdir": 0, "mkdirat": 1, "mknod": 0,
     "mknodat": 1, "symlink": 1, "symlinkat": 2, "unlink": 0, "unlinkat": 1, "rename": 0,
-    "renameat2": 1, "rmdir": 0, "chown": 0, "fchownat": 1, "chmod": 0, "fchmodat": 1, "stat": 0,
+    "renameat": 1, "renameat2": 1, "rmdir": 0, "chown": 0, "fchownat": 1, "chmod": 0, "fchmodat": 1,
+    "stat": 0,
     "lstat": 0, "newfstatat": 1, "statx": 1, "readlink": 0, "readlinkat": 1, "mount": 1,
     "umount2": 0, "chdir": 0, "pivot_root": 0, "fspick": 1, "access": 0, "faccessat2": 1,
     "execve": 0,
@@ -46,6 +47,13 @@ EFFECTS = (
     "sendfile", "memfd_create", "socket", "socketpair", "pipe2", "fsopen", "setns", "unshare",
     "kill", "pidfd_send_signal", "pidfd_open", "prlimit64", "fchmod", "ftruncate", "fdatasync",
     "fsync", "flock", "linkat", "wait4", "waitid", "ioctl", "bpf", "setxattr", "epoll_create1",
+    "read", "pread64", "getdents64", "connect", "accept4", "poll", "ppoll", "pidfd_getfd", "dup",
+    "dup3", "mmap", "keyctl",
+)  # fmt: skip
+# What a process is and may do: a failure that nobody sees leaves it more than it should have.
+IDENTITY = (
+    "setgroups", "setresuid", "setresgid", "capset", "prctl", "sethostname", "setdomainname",
+    "setsid", "personality", "sched_setaffinity", "sched_setscheduler", "close_range",
 )  # fmt: skip
 
 
@@ -172,8 +180,24 @@ class Stopped:
             if ready.get(listener, 0) & select.POLLIN:
                 self._answer(listener)
             elif pidfd in ready:
+                self._settle(listener)
                 return True
         return False
+
+    def _settle(self, listener: int) -> None:
+        """Until everybody who goes on, as a container's init does, stands in a call that waits:
+        from the next one on they get ENOSYS."""
+        poll = select.poll()
+        poll.register(listener, select.POLLIN)
+        deadline = time.monotonic() + self.seconds
+        quiet = 0
+        while quiet < 2 and time.monotonic() < deadline:
+            if poll.poll(5) and poll.poll(0)[0][1] & select.POLLIN:
+                self._answer(listener)
+                quiet = 0
+            else:
+                busy = any(_state(pid) == "R" for pid in {stop.pid for stop in self.stops})
+                quiet = 0 if busy else quiet + 1
 
     def _answer(self, listener: int) -> None:
         buffer = bytearray(NOTIFICATION.size)
@@ -207,6 +231,15 @@ def _fetch(pidfd: int, number: int) -> int:
             os.close(fd)
         time.sleep(0.0005)
     raise TimeoutError("the filter was not loaded")
+
+
+def _state(pid: int) -> str:
+    """As in ps: R for one that runs or could; "" for none."""
+    try:
+        with open(f"/proc/{pid}/stat") as file:
+            return file.read().rpartition(")")[2].split()[0]
+    except OSError:
+        return ""
 
 
 def _string(pid: int, address: int) -> str:

@@ -10,7 +10,7 @@ import functools
 import os
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -63,11 +63,13 @@ def own_view() -> Iterator[None]:
         if not place.is_relative_to(CGROUPS):
             libc.umount2(bytes(place), MNT_DETACH)  # another run's, and gone when that is over
     cwd = os.getcwd()
-    yield
-    result = libc.setns(home, CLONE_NEWNS)
-    os.close(home)
-    assert result == 0
-    os.chdir(cwd)
+    try:
+        yield
+    finally:
+        result = libc.setns(home, CLONE_NEWNS)
+        os.close(home)
+        assert result == 0
+        os.chdir(cwd)
 
 
 @functools.cache
@@ -97,11 +99,14 @@ def cgroups() -> frozenset[str]:
 
 def children() -> list[int]:
     """Ours, with those that we have adopted."""
-    text = "".join((task / "children").read_text() for task in Path("/proc/self/task").iterdir())
-    return [int(word) for word in text.split()]
+    found: list[int] = []
+    for task in Path("/proc/self/task").iterdir():
+        with contextlib.suppress(OSError):  # a thread that has just ended
+            found += map(int, (task / "children").read_text().split())
+    return found
 
 
-def _reap() -> None:
+def reap() -> None:
     """Zombies are ours to wait for, as they are a shim's: not left by anybody."""
     for pid in children():
         with contextlib.suppress(OSError):
@@ -118,7 +123,7 @@ def _name(pid: int) -> str:
 
 def look(roots: list[Path]) -> Host:
     """The host as it is; `roots` are the folders where runtimes keep state."""
-    _reap()
+    reap()
     return Host(
         frozenset(Path("/proc/self/mountinfo").read_text().splitlines()),
         cgroups(),
@@ -150,25 +155,28 @@ def wait_until_clean(before: Host, roots: list[Path]) -> list[str]:
     return found
 
 
-def clear() -> None:
-    """Ends what is left, so that it is one test's failure and not that of all that follow."""
+def clear(pids: Collection[int] = (), name: str = "/") -> None:
+    """Ends what is left, so that it is one test's failure and not that of all that follow; `pids`,
+    and cgroups with this name, stay."""
     for _ in range(20):
-        if not children() and not cgroups():
+        left = set(children()).difference(pids)
+        folders = sorted((path for path in cgroups() if Path(path).name != name), reverse=True)
+        if not left and not folders:
             return
-        for pid in children():
+        for pid in left:
             with contextlib.suppress(OSError):
                 os.kill(pid, signal.SIGKILL)
-        for folder in sorted(cgroups(), reverse=True):
+        for folder in folders:
             with contextlib.suppress(OSError):
                 Path(folder, "freezer.state").write_text("THAWED")
             for pid in _members(folder):
                 with contextlib.suppress(OSError):
                     os.kill(pid, signal.SIGKILL)
-        for folder in sorted(cgroups(), reverse=True):
+        for folder in folders:
             with contextlib.suppress(OSError):
                 os.rmdir(folder)
         time.sleep(0.05)
-        _reap()
+        reap()
 
 
 def _members(folder: str) -> list[int]:

@@ -1,0 +1,53 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What everybody uses, for one test alone: what is left there, its runtime left."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+MS_BIND = 4096
+CLONE_NEWIPC, CLONE_NEWNET = 0x08000000, 0x40000000
+
+
+def hide(place: Path, *, keep_run: bool) -> None:
+    """An empty /tmp, /run and /dev/pts in this mount namespace, and `place` where it was. With
+    `keep_run` /run stays: systemd is there."""
+    fd = os.open(place, os.O_PATH | os.O_DIRECTORY)
+    _empty("/tmp", "mode=1777")
+    place.mkdir(mode=0o755, parents=True, exist_ok=True)
+    # mount(8) would look for the name again, which leads to the new folder.
+    if ctypes.CDLL(None, use_errno=True).mount(
+        f"/proc/self/fd/{fd}".encode(), bytes(place), None, MS_BIND, None
+    ):
+        raise OSError(ctypes.get_errno(), f"bind {place}")
+    os.close(fd)
+    if not keep_run:
+        _empty("/run", "mode=755")
+    subprocess.run(
+        ["mount", "-t", "devpts", "-o", "newinstance,ptmxmode=666", "devpts", "/dev/pts"],
+        check=True,
+    )
+
+
+@contextlib.contextmanager
+def apart() -> Iterator[None]:
+    """Meanwhile the process has network devices and shared memory of its own."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    homes = [os.open(f"/proc/self/ns/{kind}", os.O_RDONLY) for kind in ("net", "ipc")]
+    if libc.unshare(CLONE_NEWNET | CLONE_NEWIPC):
+        raise OSError(ctypes.get_errno(), "a network of one's own")
+    try:
+        yield
+    finally:
+        for home in homes:
+            assert libc.setns(home, 0) == 0
+            os.close(home)
+
+
+def _empty(path: str, options: str) -> None:
+    subprocess.run(["mount", "-t", "tmpfs", "-o", options, "tmpfs", path], check=True)

@@ -1,0 +1,170 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The verbs that are swept over: what each takes and makes, and how its calls are let fail."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import json
+import os
+import signal
+import threading
+from collections.abc import Callable, Collection, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from faults.kinds import Kind
+from faults.stops import EFFECTS, IDENTITY, PATHS, PLACES, Ended, Stop, Stopped
+from life.runtimes import Container
+
+CALLS = (*PATHS, *PLACES, *EFFECTS, *IDENTITY)
+STATUSES = ("creating", "created", "running", "paused", "stopped")
+# "runtime": the verb's own process is killed; "caller": the one that makes the call, which may be
+# the executor or a hook.
+FAULTS: tuple[int | str, ...] = (
+    errno.EIO, errno.ENOSPC, errno.EMFILE, errno.ENOMEM, errno.EINTR, "runtime", "caller",
+)  # fmt: skip
+# Of a process that ends, or of another: its failure can't be had.
+NEVER_FAIL = frozenset({"kill", "wait4", "waitid", "pidfd_send_signal"})
+# What a signal may interrupt.
+PROGRAM = "/payload"
+SLOW = frozenset(
+    {"openat2", "recvmsg", "sendmsg", "write", "flock", "fdatasync", "fsync", "connect"}
+)
+
+
+class Verb(NamedTuple):
+    """`before`: what the container has to be; `after`: what it is if the verb succeeds ("" for
+    gone)."""
+
+    words: tuple[str, ...]
+    before: str
+    after: str
+
+
+VERBS = {
+    "create": Verb(("create", "--bundle", "BUNDLE", "ID"), "", "created"),
+    "run": Verb(("run", "--detach", "--bundle", "BUNDLE", "ID"), "", "running"),
+    "start": Verb(("start", "ID"), "created", "running"),
+    "exec": Verb(("exec", "ID", "/payload", "print", "up"), "running", "running"),
+    "kill": Verb(("kill", "ID", "KILL"), "running", "stopped"),
+    "pause": Verb(("pause", "ID"), "running", "paused"),
+    "resume": Verb(("resume", "ID"), "paused", "running"),
+    "update": Verb(("update", "ID"), "running", "running"),
+    "delete": Verb(("delete", "ID"), "stopped", ""),
+    "force": Verb(("delete", "--force", "ID"), "running", ""),
+}
+
+
+def words(container: Container, kind: Kind, name: str) -> list[str]:
+    """A verb's words, for a container of this kind."""
+    names = {"BUNDLE": str(container.bundle.path), "ID": container.id}
+    first, *rest = VERBS[name].words
+    flags = [first, *(str(flag) for flag in kind.flags(container, name)), *rest]
+    return [*kind.options, *(names.get(word, word) for word in flags)]
+
+
+def prepare(container: Container, kind: Kind, status: str) -> None:
+    """A container in this status; "": none."""
+    if not status:
+        return
+    flags = kind.flags(container, "create")
+    container.created("sleep 100", options=kind.options, flags=flags)
+    if status != "created":
+        assert container.start().code == 0
+    if status == "stopped":
+        assert container.kill().code == 0
+        container.wait()
+    elif status == "paused":
+        assert container.runtime("pause", container.id).code == 0
+
+
+def run(
+    container: Container,
+    kind: Kind,
+    name: str,
+    decide: Callable[[Stop], int | None] = lambda _: None,
+) -> Ended:
+    """The verb, with a way to let its calls fail."""
+    return Stopped(container.runtime.command(*words(container, kind, name)), CALLS, decide).run()
+
+
+def points(container: Container, ended: Ended) -> list[Stop]:
+    """The stops from the first that has to do with this container, as long as they are ours."""
+    names = (str(container.runtime.root), str(container.bundle.path))
+    begun = next(stop.index for stop in ended.stops if stop.path.startswith(names))
+    # What the user's program does then is its own affair.
+    programs = {stop.pid: stop.index for stop in ended.stops if stop.path == PROGRAM}
+    return [
+        stop
+        for stop in ended.stops
+        if begun <= stop.index <= programs.get(stop.pid, len(ended.stops))
+    ]
+
+
+def fits(stop: Stop, fault: int | str) -> bool:
+    """Whether this can happen there."""
+    if not isinstance(fault, int):
+        return True
+    return stop.call in SLOW if fault == errno.EINTR else stop.call not in NEVER_FAIL
+
+
+def failing(at: int, fault: int | str) -> Callable[[Stop], int | None]:
+    """What happens at that stop."""
+    first: list[int] = []
+
+    def decide(stop: Stop) -> int | None:
+        first.append(stop.pid)  # the verb's own process makes the first call
+        if stop.index != at:
+            return None
+        if isinstance(fault, int):
+            return fault if fits(stop, fault) else None
+        os.kill(first[0] if fault == "runtime" else stop.pid, signal.SIGKILL)
+        return None
+
+    return decide
+
+
+def status_of(container: Container) -> str:
+    """What `state` says; "" for no such container."""
+    result = container.runtime("state", container.id)
+    if result.code:
+        assert "does not exist" in result.err, result
+        return ""
+    found: str = json.loads(result.out)["status"]
+    return found
+
+
+def alive(pid: int) -> bool:
+    """Whether a process is there and no zombie."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except OSError:
+        return False
+
+
+@contextlib.contextmanager
+def reaping(pids: Callable[[], Collection[int]]) -> Iterator[None]:
+    """As an engine's shim does: a container's pid namespace ends when every process in it is waited
+    for, and those that lose their parent are ours."""
+    over = threading.Event()
+
+    def reap() -> None:
+        while not over.wait(0.01):
+            for pid in pids():
+                with contextlib.suppress(OSError):
+                    os.waitpid(pid, os.WNOHANG)
+
+    thread = threading.Thread(target=reap)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+
+
+def callers(ended: Ended) -> Callable[[], Collection[int]]:
+    """Every process that was heard, for reaping()."""
+    pids = {stop.pid for stop in ended.stops}
+    return lambda: pids
