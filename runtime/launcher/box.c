@@ -16,19 +16,14 @@
 #include "ops.gen.h"
 
 #define FOLDER (O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)
-#define DEFAULT_ROOT "/run/pyrun"
 #define INITIAL_MAP "         0          0 4294967295\n" // of user ids: user_namespaces(7)
 
 struct box box;
 
-// A whole small file. The length, which is less than `size`; -1 with errno, as for a longer one.
-static ssize_t read_file(int folder, const char *path, char *out, size_t size)
+ssize_t box_read_open(int fd, char *out, size_t size)
 {
-    int fd = openat(folder, path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
     ssize_t length = 0, got;
 
-    if (fd < 0)
-        return -1;
     while ((got = read(fd, out + length, size - (size_t)length)) > 0)
         length += got;
     if (got == 0 && (size_t)length == size)
@@ -37,9 +32,16 @@ static ssize_t read_file(int folder, const char *path, char *out, size_t size)
     return got < 0 || (size_t)length == size ? -1 : length;
 }
 
-char *box_decimal(char *out, uint32_t number)
+ssize_t box_read(int folder, const char *path, char *out, size_t size)
 {
-    uint32_t unit = 1;
+    int fd = openat(folder, path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+
+    return fd < 0 ? -1 : box_read_open(fd, out, size);
+}
+
+char *box_decimal(char *out, uint64_t number)
+{
+    uint64_t unit = 1;
 
     while (number / unit >= 10)
         unit *= 10;
@@ -49,15 +51,19 @@ char *box_decimal(char *out, uint32_t number)
     return out;
 }
 
-static uint32_t crc32(const unsigned char *data, size_t size)
+uint32_t box_sum(const void *data, size_t size)
 {
+    static uint32_t table[256];
+    const unsigned char *at = data;
     uint32_t crc = UINT32_MAX;
 
-    while (size--) {
-        crc ^= *data++;
+    for (uint32_t i = 0; i < 256 && !table[255]; i++) {
+        table[i] = i;
         for (int bit = 0; bit < 8; bit++)
-            crc = crc >> 1 ^ (crc & 1 ? 0xEDB88320U : 0);
+            table[i] = table[i] >> 1 ^ (table[i] & 1 ? 0xEDB88320U : 0);
     }
+    while (size--)
+        crc = crc >> 8 ^ table[(crc ^ *at++) & 0xFF];
     return ~crc;
 }
 
@@ -80,11 +86,11 @@ static const char *default_root(void)
     if (geteuid() != 0)
         return NULL;
     if (user && strcmp(user, "root") == 0)
-        return DEFAULT_ROOT;
-    if (read_file(AT_FDCWD, "/proc/self/uid_map", map, sizeof map) != sizeof INITIAL_MAP - 1 ||
+        return BOX_ROOT;
+    if (box_read(AT_FDCWD, "/proc/self/uid_map", map, sizeof map) != sizeof INITIAL_MAP - 1 ||
         memcmp(map, INITIAL_MAP, sizeof INITIAL_MAP - 1) != 0)
         return NULL;
-    return DEFAULT_ROOT;
+    return BOX_ROOT;
 }
 
 bool box_can_log(const char *path)
@@ -110,7 +116,7 @@ bool box_can_log(const char *path)
     return access(folder, W_OK | X_OK) == 0;
 }
 
-enum answer box_open(const struct words *words)
+enum answer box_open_root(const struct words *words)
 {
     const char *root = words->root ? words->root : default_root();
 
@@ -119,8 +125,15 @@ enum answer box_open(const struct words *words)
     box.root = open(root, FOLDER);
     if (box.root < 0)
         return errno == ENOENT ? NO : UNKNOWN;
-    if (!box_is_private(box.root))
-        return UNKNOWN;
+    return box_is_private(box.root) ? YES : UNKNOWN;
+}
+
+enum answer box_open(const struct words *words)
+{
+    enum answer found = box_open_root(words);
+
+    if (found != YES)
+        return found;
     box.folder = openat(box.root, words->id, FOLDER);
     if (box.folder < 0)
         return errno == ENOENT ? NO : UNKNOWN;
@@ -144,13 +157,13 @@ static bool is_same(const char *name, const struct fast_seen *seen)
            found.st_mtim.tv_sec * INT64_C(1000000000) + found.st_mtim.tv_nsec == seen->changed;
 }
 
-static bool is_this_boot(void)
+bool box_is_boot(const char *boot_id)
 {
     char id[FAST_BOOT_ID + 2];
 
-    return read_file(AT_FDCWD, "/proc/sys/kernel/random/boot_id", id, sizeof id) ==
+    return box_read(AT_FDCWD, "/proc/sys/kernel/random/boot_id", id, sizeof id) ==
                FAST_BOOT_ID + 1 &&
-           memcmp(id, box.header.boot_id, FAST_BOOT_ID) == 0;
+           memcmp(id, boot_id, FAST_BOOT_ID) == 0;
 }
 
 static const char *next_string(const char **at, const char *end)
@@ -180,7 +193,7 @@ bool box_load(uint32_t verb)
 {
     static char data[FAST_LIMIT + 1];
     const size_t behind_crc = offsetof(struct fast_header, crc) + sizeof box.header.crc;
-    ssize_t length = read_file(box.folder, "fast", data, sizeof data);
+    ssize_t length = box_read(box.folder, "fast", data, sizeof data);
 
     if (length < (ssize_t)sizeof box.header)
         return false;
@@ -188,24 +201,23 @@ bool box_load(uint32_t verb)
     return memcmp(box.header.magic, FAST_MAGIC, sizeof box.header.magic) == 0 &&
            box.header.version == FAST_VERSION && box.header.build == OPS_CHECKSUM &&
            box.header.size == (size_t)length &&
-           box.header.crc ==
-               crc32((unsigned char *)data + behind_crc, (size_t)length - behind_crc) &&
-           (box.header.flags & verb) && box.header.pid > 0 && is_this_boot() &&
+           box.header.crc == box_sum(data + behind_crc, (size_t)length - behind_crc) &&
+           (box.header.flags & verb) && box.header.pid > 0 && box_is_boot(box.header.boot_id) &&
            is_same("intent.json", &box.header.intent) && is_same("state.json", &box.header.state) &&
            find_strings(data + sizeof box.header, data + length);
 }
 
 // ---- The init. ----
 
-enum answer box_lives(void)
+enum answer box_started(pid_t pid, uint64_t *out)
 {
     char path[sizeof "/proc//stat" + 10] = "/proc/";
     char text[1024];
     char *at, *end;
     ssize_t length;
 
-    memcpy(box_decimal(path + strlen(path), (uint32_t)box.header.pid), "/stat", sizeof "/stat");
-    length = read_file(AT_FDCWD, path, text, sizeof text);
+    memcpy(box_decimal(path + strlen(path), (uint32_t)pid), "/stat", sizeof "/stat");
+    length = box_read(AT_FDCWD, path, text, sizeof text);
     if (length < 0)
         return errno == ENOENT || errno == ESRCH ? NO : UNKNOWN;
     text[length] = '\0';
@@ -222,7 +234,16 @@ enum answer box_lives(void)
         at++;
     }
     errno = 0;
-    return strtoull(at, &end, 10) == box.header.started && errno == 0 && *end == ' ' ? YES : NO;
+    *out = strtoull(at, &end, 10);
+    return errno == 0 && *end == ' ' ? YES : UNKNOWN;
+}
+
+enum answer box_lives(void)
+{
+    uint64_t started;
+    enum answer found = box_started(box.header.pid, &started);
+
+    return found == YES && started != box.header.started ? NO : found;
 }
 
 enum answer box_is_frozen(void)
@@ -232,7 +253,7 @@ enum answer box_is_frozen(void)
 
     if (!*box.frozen)
         return NO;
-    length = read_file(AT_FDCWD, box.frozen, text, sizeof text);
+    length = box_read(AT_FDCWD, box.frozen, text, sizeof text);
     if (length < 0)
         return UNKNOWN;
     text[length] = '\0';

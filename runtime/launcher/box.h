@@ -6,6 +6,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "fast.h"
 #include "words.h"
@@ -23,8 +24,27 @@ struct box {
 
 extern struct box box;
 
+#define BOX_ROOT "/run/pyrun" // the folder of all containers, where no other is asked for
+
+// The folder of all containers, which `create` needs alone.
+enum answer box_open_root(const struct words *words);
+
 // YES: its folder is open, and private. NO: there is none.
 enum answer box_open(const struct words *words);
+
+// A whole small file. The length, which is less than `size`; -1 with errno, as for a longer one.
+// Of an open one, which is closed by it.
+ssize_t box_read_open(int fd, char *out, size_t size);
+ssize_t box_read(int folder, const char *path, char *out, size_t size);
+
+// CRC-32, as zlib's.
+uint32_t box_sum(const void *data, size_t size);
+
+// Whether it is this one, of FAST_BOOT_ID characters.
+bool box_is_boot(const char *boot_id);
+
+// Where a process that is no zombie has the time of its start: field 22 of proc_pid_stat(5).
+enum answer box_started(pid_t pid, uint64_t *out);
 
 // Lets go of it, and of its lock.
 void box_close(void);
@@ -46,6 +66,6 @@ enum answer box_is_frozen(void);
 bool box_can_log(const char *path);
 
 // Writes `number` in decimal, and a NUL; gives the place of the NUL.
-char *box_decimal(char *out, uint32_t number);
+char *box_decimal(char *out, uint64_t number);
 
 #endif

@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "box.h"
+#include "create.h"
 #include "words.h"
 
 #define FIFO (O_NONBLOCK | O_NOFOLLOW | O_CLOEXEC)
@@ -179,8 +180,11 @@ static int carry_out(const struct words *words)
 {
     static const uint32_t NEEDED[] = {0, FAST_START, FAST_STATE, FAST_KILL, FAST_DELETE};
     const bool changes = words->verb == VERB_START || words->verb == VERB_DELETE;
-    enum answer found = box_open(words);
+    enum answer found;
 
+    if (words->verb == VERB_CREATE || words->verb == VERB_RUN)
+        return box_open_root(words) == YES ? create_box(words) : FAST_PYTHON;
+    found = box_open(words);
     if (found == NO && words->force)
         return EXIT_SUCCESS;
     if (found != YES || (changes && flock(box.folder, LOCK_EX | LOCK_NB) < 0))

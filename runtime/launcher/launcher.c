@@ -19,6 +19,7 @@
 
 #include "box.h"
 #include "fast.h"
+#include "launcher.h"
 #include "waiter.h"
 
 // -I: no PYTHON* variable, no user site, no working directory in the module path. -S: no `site`,
@@ -118,6 +119,13 @@ static bool locate(char *python, char *packages)
     return true;
 }
 
+bool launcher_file(const char *name, char *out)
+{
+    static char python[PATH_MAX], packages[PATH_MAX], place[PATH_MAX];
+
+    return locate(python, packages) && join(place, packages, "/pyrun/") && join(out, place, name);
+}
+
 static const char *name_of(const char *argv0)
 {
     const char *slash = argv0 ? strrchr(argv0, '/') : NULL;
@@ -158,8 +166,7 @@ static int python_verb(int argc, char **argv)
     return fail("cannot start its Python ", python, errno);
 }
 
-// A verb of the process that has waited, which goes on behind it.
-static int own_verb(int argc, char **argv)
+int launcher_verb(int argc, char **argv)
 {
     int code = fast_verb(argc, argv);
     int status;
@@ -190,7 +197,7 @@ int main(int argc, char **argv)
     if (!hold_standard_fds())
         return EXIT_FAILURE; // no fd to complain on
     if (argc > 0 && strcmp(argv[0], WAITER_NAME) == 0)
-        return waiter(argc, argv, own_verb);
+        return waiter(argc, argv, launcher_verb);
     code = fast_verb(argc, argv);
     return code == FAST_PYTHON ? python_verb(argc, argv) : code;
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Reads an ordinary command line of start, state, kill or delete. The grammar is
+// Reads an ordinary command line of create, run, start, state, kill or delete. The grammar is
 // pyrun/cli/hot.py's, cut down to what engines say; the rest, and every mistake, is left to it.
 
 #include "words.h"
@@ -26,10 +26,8 @@ static const struct {
     const char *name;
     enum verb verb;
 } VERBS[] = {
-    {"start", VERB_START},
-    {"state", VERB_STATE},
-    {"kill", VERB_KILL},
-    {"delete", VERB_DELETE},
+    {"start", VERB_START},   {"state", VERB_STATE},   {"kill", VERB_KILL},
+    {"delete", VERB_DELETE}, {"create", VERB_CREATE}, {"run", VERB_RUN},
 };
 
 // -1: not one of the plain ones.
@@ -88,6 +86,22 @@ static const char *value_of(const char *name, const char *word, char *next, int 
     return next;
 }
 
+// Of what create and run have in common, and run alone.
+static bool read_creation(const char *word, char *next, int *at, struct words *out)
+{
+    const char *value;
+
+    if ((value = value_of("bundle", word, next, at)) || (value = value_of("b", word, next, at)))
+        return *(out->bundle = value) != '\0';
+    if ((value = value_of("pid-file", word, next, at)))
+        return *(out->pid_file = value) != '\0';
+    if (out->verb != VERB_RUN)
+        return false;
+    if (strcmp(word, "detach") == 0 || strcmp(word, "d") == 0)
+        return out->detach = true;
+    return out->no_subreaper = strcmp(word, "no-subreaper") == 0;
+}
+
 // One dash or two before any name, a value behind `=` or in the next word (argv ends with a NULL).
 static bool read_flag(char **argv, int *at, struct words *out)
 {
@@ -102,14 +116,15 @@ static bool read_flag(char **argv, int *at, struct words *out)
     if (out->verb == VERB_DELETE && (value = value_of("init", word, next, at)))
         return (out->init = (int)strtol(value, NULL, 10)) > 0;
     if (strcmp(word, "systemd-cgroup") == 0)
-        return true; // of create alone
+        return out->systemd = true;
     if ((value = value_of("log-format", word, next, at)))
-        return strcmp(value, "text") == 0 || strcmp(value, "json") == 0;
+        return (out->json = strcmp(value, "json") == 0) || strcmp(value, "text") == 0;
     if ((value = value_of("root", word, next, at)))
         return words_plain_path(out->root = value);
     if ((value = value_of("log", word, next, at)))
         return words_plain_path(out->log = value);
-    return false;
+    return (out->verb == VERB_CREATE || out->verb == VERB_RUN) &&
+           read_creation(word, next, at, out);
 }
 
 static bool read_word(const char *word, int positional, struct words *out)

@@ -1,20 +1,26 @@
 // SPDX-License-Identifier: Apache-2.0
-// The command lines that fast.c takes: the plainest of each verb.
+// The command lines that fast.c and create.c take: the plainest of each verb.
 
 #ifndef PYRUN_WORDS_H
 #define PYRUN_WORDS_H
 
 #include <stdbool.h>
 
-enum verb { VERB_NONE, VERB_START, VERB_STATE, VERB_KILL, VERB_DELETE };
+enum verb { VERB_NONE, VERB_START, VERB_STATE, VERB_KILL, VERB_DELETE, VERB_CREATE, VERB_RUN };
 
 struct words {
     enum verb verb;
     bool force;
+    bool systemd; // the driver of cgroups
+    bool json;    // in the log
+    bool detach;
+    bool no_subreaper;
     int signal;
-    int init;         // the pid that its init had, or 0
-    const char *root; // NULL: the default
-    const char *log;  // NULL: stderr
+    int init;           // the pid that its init had, or 0
+    const char *root;   // NULL: the default
+    const char *log;    // NULL: stderr
+    const char *bundle; // NULL: where we are
+    const char *pid_file;
     const char *id;
 };
 

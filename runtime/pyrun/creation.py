@@ -141,27 +141,8 @@ class Creation:
         return found
 
     def _write_intent(self) -> None:
-        hooks = self.config.get("hooks") or {}
-        namespaces = (self.config.get("linux") or {}).get("namespaces") or []
         driver.check(self.prepared.cgroup)
-        groups = self._plan_rdt_groups()
-        self.container.intent = {
-            "ociVersion": SPEC_VERSION,
-            "id": self.container.id,
-            "bundle": self.facts["bundle"],
-            "config": configs.chosen(self.opts),
-            "rootfs": self.facts["rootfs"],
-            "created": timestamp(),
-            "boot_id": init.boot_id(),
-            "cgroup": self.prepared.cgroup,
-            "annotations": self.config.get("annotations") or {},
-            "hooks": {kind: hooks[kind] for kind in ("poststart", "poststop") if hooks.get(kind)},
-            "own_pids": any(e["type"] == "pid" and not e.get("path") for e in namespaces),
-            "umask": self.opts.get("umask", 0o022),
-            "notify": self.facts["notify"],
-            "stdio": self.facts["stdio"],
-            **groups,
-        }
+        self.container.intent = {**intent(self.prepared), **self._plan_rdt_groups()}
         if self.facts["layers"]:
             from pyrun import layers
 
@@ -381,6 +362,29 @@ class Creation:
         launch.go(child, self.prepared.steps, self.config)
         self.tell_of_hooks()
         log.debug(f"container {self.container.id}: init is ready, pid {child.pid}")
+
+
+def intent(prepared: Prepared) -> Config:
+    """What is on record before the first effect, of any container."""
+    config, facts, opts = prepared.config, prepared.facts, prepared.opts
+    hooks = config.get("hooks") or {}
+    namespaces = (config.get("linux") or {}).get("namespaces") or []
+    return {
+        "ociVersion": SPEC_VERSION,
+        "id": opts["id"],
+        "bundle": facts["bundle"],
+        "config": configs.chosen(opts),
+        "rootfs": facts["rootfs"],
+        "created": timestamp(),
+        "boot_id": init.boot_id(),
+        "cgroup": prepared.cgroup,
+        "annotations": config.get("annotations") or {},
+        "hooks": {kind: hooks[kind] for kind in ("poststart", "poststop") if hooks.get(kind)},
+        "own_pids": any(e["type"] == "pid" and not e.get("path") for e in namespaces),
+        "umask": opts.get("umask", 0o022),
+        "notify": facts["notify"],
+        "stdio": facts["stdio"],
+    }
 
 
 def timestamp() -> str:

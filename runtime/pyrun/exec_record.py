@@ -27,6 +27,11 @@ AGENT = ("listenerPath", "listenerMetadata")
 
 def leave(container: Container, config: Config, facts: Facts) -> None:
     """Write it. Raises Error."""
+    container.replace(EXEC, content(config, facts))
+
+
+def content(config: Config, facts: Facts) -> bytes:
+    """The file."""
     linux = config.get("linux") or {}
     kept = {name: linux[name] for name in LINUX if linux.get(name)}
     profile = linux.get("seccomp") or {}
@@ -38,7 +43,8 @@ def leave(container: Container, config: Config, facts: Facts) -> None:
         "facts": {name: facts[name] for name in FACTS},
         "filter": len(facts["seccomp"]),
     }
-    container.replace(EXEC, jsonscan.dumps(record).encode() + b"\n" + facts["seccomp"])
+    program: bytes = facts["seccomp"]
+    return jsonscan.dumps(record).encode() + b"\n" + program
 
 
 def read(container: Container) -> tuple[Config, bytes]:

@@ -22,11 +22,13 @@ SLOTS = 1024
 
 _HEADER = Struct("=IIIIIIQ")
 _RECORD = Struct("=II7Q")
+HEADER_SIZE = _HEADER.size
+RECORD_SIZE = _RECORD.size
 _NUMBER = 0xFFFF_FFFF_FFFF_FFFF
 _PADDING = (0,) * OPERANDS
 
 
-class _Blob:
+class Blob:
     """Strings (each once), and counted objects in the order of the operations."""
 
     __slots__ = ("data", "strings")
@@ -73,9 +75,9 @@ class _Blob:
         return self.strings_of(operand)
 
 
-def encode(ops: Sequence[Op], donated: int) -> bytes:
+def encode(ops: Sequence[Op], donated: int, blob: Blob | None = None) -> bytes:
     """The plan's bytes for these operations; the runtime fills the first `donated` slots."""
-    blob = _Blob()
+    blob = blob or Blob()
     codes = _build.CODES
     records = bytearray()
     for name, operands, tolerated in ops:

@@ -44,13 +44,13 @@ def leave(container: Container) -> None:
 def pack(container: Container) -> bytes:
     """The file's content."""
     record = container.intent["cgroup"]
-    frozen, legacy = _frozen_file(record)
+    frozen, legacy = frozen_file(record)
     folders = procs.directories(record)
-    texts = (*_description(container), frozen, *folders)
+    texts = (*description(container), frozen, *folders)
     strings = b"".join(os.fsencode(text) + b"\0" for text in texts)
     body = BODY.pack(
         HEAD.size + BODY.size + len(strings),
-        _ordinary(container) | (LEGACY if legacy else 0),
+        ordinary(container) | (LEGACY if legacy else 0),
         container.state["init_process_pid"],
         len(folders),
         container.state["init_process_start"],
@@ -62,7 +62,7 @@ def pack(container: Container) -> bytes:
     return HEAD.pack(MAGIC, VERSION, _build.CHECKSUM, crc32(body)) + body
 
 
-def _ordinary(container: Container) -> int:
+def ordinary(container: Container) -> int:
     """The verbs for which nothing is to be done but what fast.c does."""
     intent = container.intent
     found = DESCRIBE
@@ -78,7 +78,7 @@ def _ordinary(container: Container) -> int:
     return found
 
 
-def _description(container: Container) -> tuple[str, str, str]:
+def description(container: Container) -> tuple[str, str, str]:
     """What `state` prints, in three parts: pid and status, both of which change, go in between."""
     text = jsonscan.dumps(report.describe_as(container, init.RUNNING), "  ")
     pid = container.state["init_process_pid"]
@@ -88,7 +88,7 @@ def _description(container: Container) -> tuple[str, str, str]:
     return before + name, between, behind
 
 
-def _frozen_file(record: Config) -> tuple[str, bool]:
+def frozen_file(record: Config) -> tuple[str, bool]:
     """As procs.frozen looks: (its path or "", whether it is v1's)."""
     paths = record["paths"]
     if "freezer" in paths:

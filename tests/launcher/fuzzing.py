@@ -6,6 +6,7 @@ python fuzzing.py FOLDER      builds it there, with the seeds in FOLDER/launcher
 
 from __future__ import annotations
 
+import struct
 import subprocess
 import sys
 from pathlib import Path
@@ -20,11 +21,13 @@ LINES = (
     "kill c SIGKILL",
     "--systemd-cgroup kill c 9",
     "delete -f --init 12 c",
+    "--systemd-cgroup --root /r create --bundle /b --pid-file=/p c",
+    "run -d --no-subreaper -b . c",
 )
 
 
 def build(folder: Path, source: Path = LAUNCHER) -> Path:
-    """The program; `source` holds words.c and box.c. Raises CalledProcessError."""
+    """The program; `source` holds words.c, box.c and template.c. Raises CalledProcessError."""
     program = folder / "fuzz_launcher"
     words = ["clang", "-std=c17", "-D_GNU_SOURCE", "-g", "-O1", "-fno-sanitize-recover=all"]
     words += [f"-fsanitize=fuzzer,{plans.SANITIZERS}", "-Wno-gnu-folding-constant"]
@@ -34,12 +37,24 @@ def build(folder: Path, source: Path = LAUNCHER) -> Path:
 
 
 def seeds(folder: Path) -> None:
-    """Command lines, and the strings of a container with two cgroups."""
+    """Command lines, the strings of a container with two cgroups, and a template with a hole."""
     folder.mkdir(parents=True, exist_ok=True)
     for number, line in enumerate(LINES):
         (folder / f"words-{number}").write_bytes(b"\1" + line.replace(" ", "\0").encode())
     strings = b"\2" + b"\0".join([b'{"pid":', b',"status":', b"}", b"/f", b"/a", b"/b"]) + b"\0"
     (folder / "strings").write_bytes(b"\0" + strings)
+    (folder / "template").write_bytes(b"\2" + template())
+
+
+def template() -> bytes:
+    """Of a config that is {"a":"?"}; each other text is that, and the plan has one string."""
+    value = struct.pack("=I", 0x8000_0000 | 7)
+    pieces = [struct.pack("=I", 6) + b'{"a":"', value, struct.pack("=I", 2) + b'"}']
+    text = struct.pack("=I", len(pieces)) + b"".join(pieces)
+    counts = struct.pack("=8I", 1, 1, 1, 1, 1, 1, 1, 40)
+    check = struct.pack("=IQQ", 3, 0, 0) + text
+    body = struct.pack("=II", 1, 64) + 13 * text + check + 5 * text + struct.pack("=II", 32, 0)
+    return bytes(28) + counts + bytes(68) + body + bytes(40)
 
 
 if __name__ == "__main__":

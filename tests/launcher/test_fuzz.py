@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The launcher reads what others wrote: command lines, and the file that create has left."""
+"""The launcher reads what others wrote: command lines, and the files that create has left."""
 
 from __future__ import annotations
 
@@ -29,18 +29,20 @@ def test_fuzz(tmp_path: Path) -> None:
 
 
 def test_the_oracle_sees_a_weaker_launcher(tmp_path: Path) -> None:
-    """Without one of its checks: an id with a slash in it, a string that does not end."""
+    """Without one of its checks: an id with a slash in it, a string that does not end, a
+    text that is longer than its file."""
     weaknesses = {
         "words.c": ("0123456789_+.-", "0123456789_+.-/"),
         "box.c": (
             "    if (!stop)\n        return NULL;\n",
             "    if (!stop)\n        stop = end;\n",
         ),
+        "template.c": ("    if ((size_t)(end - *at) / size < count)\n        return false;\n", ""),
     }
     for number, (name, (old, new)) in enumerate(weaknesses.items()):
         sources = tmp_path / f"weaker-{number}"
         sources.mkdir()
-        for source in ("words.c", "box.c"):
+        for source in ("words.c", "box.c", "template.c"):
             text = (fuzzing.LAUNCHER / source).read_text()
             if source == name:
                 assert old in text

@@ -10,6 +10,7 @@ import re
 import signal
 import subprocess
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -118,22 +119,21 @@ def layered(bundle: Bundle) -> None:
     bundle.config["annotations"] = {"org.pyrun.rootfs.ephemeral": "true"}
 
 
-KINDS = {"plain": lambda _bundle: None, "staged": staged, "layered": layered}
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_create(victim: Victim, kind: str) -> None:
+def kill_everywhere(victim: Victim, words: list[str], begin: str, count: int) -> None:
+    """A verb that makes the container, killed at so many places from the line with `begin` on."""
     container = victim.container
-    KINDS[kind](container.bundle)
     container.bundle.save()
-    words = ["create", "--bundle", str(container.bundle.path), container.id]
     null = subprocess.DEVNULL
-    # So that the parents of its cgroups are there when it is traced, as they are later.
-    container.created()
+
+    def make(*prefix: str) -> None:
+        process = container.runtime.popen(*words, prefix=prefix, stdout=null, stderr=null)
+        assert process.wait(20) == 0
+
+    # So that the parents of its cgroups are there when it is traced, and a template, as later.
+    make()
     assert container.delete("--force").code == 0
-    process = container.runtime.popen(*words, prefix=victim.strace(), stdout=null, stderr=null)
-    assert process.wait(20) == 0
-    places = points(victim.trace, "mkdir", 28 if kind == "plain" else 20)
+    make(*victim.strace())
+    places = points(victim.trace, begin, count)
     assert container.delete("--force").code == 0
     before = leftovers.look([victim.state_root])
     for call, number in places:
@@ -142,21 +142,27 @@ def test_create(victim: Victim, kind: str) -> None:
     assert victim.killed > len(places) * 0.8
 
 
+@pytest.mark.both_ways
+def test_create(victim: Victim) -> None:
+    container = victim.container
+    words = ["create", "--bundle", str(container.bundle.path), container.id]
+    kill_everywhere(victim, words, "mkdir", 28)
+
+
+@pytest.mark.parametrize("change", [staged, layered])
+def test_create_with_help(victim: Victim, change: Callable[[Bundle], None]) -> None:
+    container = victim.container
+    change(container.bundle)
+    words = ["create", "--bundle", str(container.bundle.path), container.id]
+    kill_everywhere(victim, words, "mkdir", 20)
+
+
+@pytest.mark.both_ways
 def test_run(victim: Victim) -> None:
     """Detached: past READY there is a program to start."""
     container = victim.container
-    container.bundle.save()
     words = ["run", "--detach", "--bundle", str(container.bundle.path), container.id]
-    null = subprocess.DEVNULL
-    process = container.runtime.popen(*words, prefix=victim.strace(), stdout=null, stderr=null)
-    assert process.wait(20) == 0
-    places = points(victim.trace, "clone3", 12)
-    assert container.delete("--force").code == 0
-    before = leftovers.look([victim.state_root])
-    for call, number in places:
-        victim.kill_at(call, number, *words)
-        victim.check(f"{call} {number}", before)
-    assert victim.killed > len(places) * 0.8
+    kill_everywhere(victim, words, "clone3", 12)
 
 
 @pytest.mark.both_ways

@@ -27,6 +27,7 @@ RARE = {
     "net_devices": {"pyroute2"},
     "pattern": {"re"},
     "system_log": {"syslog"},
+    "template_shape": {"json", "re"},
 }
 HOT_VERBS = ("create", "start", "run", "exec", "state", "kill", "delete")
 BUILT = {

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from pyrun import template
 from pyrun.creation import Creation
 from pyrun.prepare import prepare
 from pyrun.terminal_rules import check_terminal
@@ -17,4 +18,5 @@ def run(opts: Options) -> int:
     prepared = prepare(opts, fifo=True)
     check_terminal(prepared.config, opts, detach=True)
     Creation(prepared).create()
+    template.leave(prepared, fifo=True)
     return 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import os
 
-from pyrun import interruption, launch, starting, sync
+from pyrun import interruption, launch, starting, sync, template
 from pyrun.creation import Creation
 from pyrun.errors import Error
 from pyrun.prepare import prepare
@@ -27,6 +27,7 @@ def run(opts: Options) -> int:
     proxy = _notify_proxy(creation)
     if opts["detach"]:
         _start(creation, child)
+        template.leave(prepared, fifo=False)
         if proxy:
             interruption.allow()
             creation.container.unlock()
@@ -38,6 +39,7 @@ def run(opts: Options) -> int:
     if not opts["no_subreaper"]:
         launch.become_subreaper(yes=True)
     _start(creation, child)
+    template.leave(prepared, fifo=False)
     creation.container.unlock()  # for the verbs of others, as long as it runs
     last = waiter.WAIT if opts["keep"] else waiter.DELETE
     words = waiter.at_the_end(opts, creation.container, last)

@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: Apache-2.0
+// A container's cgroup, as pyrun/cgroup/v1.py makes it.
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "creation.h"
+
+#define PATIENCE 6 // times that a process may be too new for the cpu controller
+
+bool cgroup_write(const char *path, const char *text)
+{
+    int fd = open(path, O_WRONLY | O_CLOEXEC);
+    bool written = fd >= 0 && write(fd, text, strlen(text)) == (ssize_t)strlen(text);
+
+    if (fd >= 0)
+        close(fd);
+    return written;
+}
+
+// A new cpuset is empty, and the kernel refuses a process until it has CPUs and memory nodes.
+static bool inherit(const char *path, const char *file)
+{
+    char own[PATH_MAX], parent[PATH_MAX], text[4096];
+    const char *slash = strrchr(path, '/');
+    ssize_t length;
+
+    stpcpy(stpcpy(own, path), file);
+    memcpy(parent, path, (size_t)(slash - path));
+    stpcpy(parent + (slash - path), file);
+    length = box_read(AT_FDCWD, own, text, sizeof text);
+    if (length > 1)
+        return true;
+    length = length < 0 ? -1 : box_read(AT_FDCWD, parent, text, sizeof text);
+    if (length <= 1) // it has none either
+        return false;
+    text[length - 1] = '\0';
+    return cgroup_write(own, text);
+}
+
+bool cgroup_make(void)
+{
+    const struct template *from = &us.template;
+    const char *end = filled + sizeof filled, *directories = from->directories;
+    const char *writes = from->writes;
+    char *stop;
+
+    for (uint32_t i = 0; i < from->header.directories; i++)
+        // One that is there, or whose parent isn't, is for Python to look at.
+        if (!template_fill(from, template_next(&directories), filled, end) ||
+            mkdir(filled, 0755) < 0)
+            return false;
+        else
+            us.cgroup++;
+    stop = template_fill(from, from->texts[TEXT_CPUSET], filled, end);
+    if (!stop || stop - filled > PATH_MAX - 32)
+        return false;
+    if (*filled && (!inherit(filled, "/cpuset.cpus") || !inherit(filled, "/cpuset.mems")))
+        return false;
+    for (uint32_t i = 0; i < from->header.writes; i++) {
+        stop = template_fill(from, template_next(&writes), filled, end);
+        if (!stop || !template_fill(from, template_next(&writes), stop + 1, end) ||
+            !cgroup_write(filled, stop + 1))
+            return false;
+    }
+    return true;
+}
+
+bool cgroup_remove(void)
+{
+    const struct timespec moment = {.tv_nsec = 1000000};
+    const char *directories = us.template.directories, *end = filled + sizeof filled;
+
+    for (; us.cgroup; us.cgroup--) {
+        if (!template_fill(&us.template, template_next(&directories), filled, end))
+            return false;
+        // A process can be gone a moment before it has left its cgroup.
+        for (int left = 200; rmdir(filled) < 0 && errno != ENOENT; left--)
+            if (errno != EBUSY || left == 0 || nanosleep(&moment, NULL) < 0)
+                return false;
+    }
+    return true;
+}
+
+bool cgroup_join(void)
+{
+    const struct timespec moment = {.tv_nsec = 30000000};
+    const char *directories = us.template.directories, *end = filled + sizeof filled - 16;
+
+    for (uint32_t i = 0; i < us.template.header.directories; i++) {
+        char *stop = template_fill(&us.template, template_next(&directories), filled, end);
+
+        if (!stop)
+            return false;
+        stpcpy(stop, "/cgroup.procs");
+        // EINVAL: so new that the cpu controller can't move it yet.
+        for (int left = PATIENCE; !cgroup_write(filled, us.pid); left--)
+            if (errno != EINVAL || left == 0 || nanosleep(&moment, NULL) < 0)
+                return false;
+    }
+    return true;
+}

@@ -1,0 +1,289 @@
+// SPDX-License-Identifier: Apache-2.0
+// Makes a container from a template, as pyrun/creation.py does from a plan of its own: the same
+// things in the same order, each on record before it is there. Whatever goes wrong: what was made
+// is undone, and Python begins anew. It comes to the same failure, and explains it.
+
+#include "create.h"
+
+#include <fcntl.h>
+#include <limits.h>
+#include <signal.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/prctl.h>
+#include <sys/signalfd.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "creation.h"
+#include "fast.h"
+#include "launcher.h"
+#include "waiter.h"
+
+#define READY 8 // points of pyrun/sync.py
+#define START 9
+#define FIFO (O_NOFOLLOW | O_CLOEXEC)
+
+#define COUNT (sizeof INTERRUPTS / sizeof *INTERRUPTS)
+
+static const int INTERRUPTS[] = {SIGHUP, SIGINT, SIGTERM}; // as pyrun/interruption.py
+
+struct creation us = {.child = {.pidfd = -1, .signals = -1}};
+char filled[2 * TEMPLATE_LIMIT];
+
+static bool find_template(void)
+{
+    static char config[TEMPLATE_LIMIT];
+    char path[PATH_MAX + 16];
+    ssize_t size;
+
+    stpcpy(stpcpy(path, us.bundle), "/config.json");
+    // As any other program, which follows a link there.
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+    if (fd < 0)
+        return false;
+    size = box_read_open(fd, config, sizeof config);
+    return size > 0 &&
+           template_find(&us.template, box.root, config, (size_t)size, us.words->verb == VERB_RUN);
+}
+
+// What Python would heed of the environment.
+static bool is_quiet(void)
+{
+    static const char *const NAMES[] = {"NOTIFY_SOCKET", "LISTEN_PID", "LISTEN_FDS",
+                                        "RUN_OCI_SECCOMP_RECEIVER"};
+
+    for (size_t i = 0; i < sizeof NAMES / sizeof *NAMES; i++)
+        if (getenv(NAMES[i]))
+            return false;
+    return true;
+}
+
+// ---- Its process. ----
+
+// A fifo, open both ways: no end waits for the other.
+static int make_fifo(const char *name)
+{
+    return mkfifoat(box.folder, name, 0600) < 0 ? -1 : openat(box.folder, name, O_RDWR | FIFO);
+}
+
+static bool record(void)
+{
+    box_decimal(us.pid, (uint64_t)us.child.pid);
+    value(VALUE_PID, us.pid);
+    if (box_started(us.child.pid, &box.header.started) != YES)
+        return false;
+    box_decimal(us.started, box.header.started);
+    value(VALUE_STARTED, us.started);
+    return folder_put("state.json", TEXT_CREATING, true);
+}
+
+static bool score(void)
+{
+    char path[sizeof "/proc//oom_score_adj" + 10] = "/proc/";
+
+    if (!template_fill(&us.template, us.template.texts[TEXT_SCORE], filled, filled + sizeof filled))
+        return false;
+    stpcpy(stpcpy(path + strlen(path), us.pid), "/oom_score_adj");
+    return !*filled || cgroup_write(path, filled);
+}
+
+static bool start_executor(void)
+{
+    char executor[PATH_MAX];
+
+    return launcher_file("executor", executor) &&
+           template_fill(&us.template, us.template.texts[TEXT_TITLE], filled,
+                         filled + sizeof filled) &&
+           child_start(&us.child, executor, filled, us.template.header.namespaces);
+}
+
+static bool send_plan(const int *fds, size_t count)
+{
+    size_t size = template_plan(&us.template, filled, filled + sizeof filled);
+
+    return size && child_send_plan(&us.child, fds, count, filled, size);
+}
+
+// Until it is at this point, which stays unanswered; 0: until it has become the user's program.
+static bool serve(int until)
+{
+    struct message message;
+    int kind;
+
+    while ((kind = child_hear(&us.child, &message)) == MESSAGE_CHILD)
+        if (!child_becomes(&us.child, message.value[0]) || !record() || !child_go(&us.child))
+            return false;
+    return until ? kind == MESSAGE_SYNC && message.value[0] == until : kind == 0;
+}
+
+// What the first slots of the plan stand for (compile/donations.py), in `fds`: how many, -1 when
+// one can't be had.
+static int open_donations(int *fds)
+{
+    const char *joined = us.template.joined, *end = filled + sizeof filled;
+    int count = 0, both;
+
+    for (; count < (int)us.template.header.joined; count++) {
+        if (!template_fill(&us.template, template_next(&joined), filled, end) ||
+            (fds[count] = open(filled, O_RDONLY | O_CLOEXEC)) < 0)
+            return -1;
+    }
+    if (us.words->verb != VERB_CREATE)
+        return count;
+    fds[count] = make_fifo("exec.fifo");
+    both = make_fifo("result.fifo");
+    fds[count + 1] = openat(box.folder, "result.fifo", O_WRONLY | FIFO);
+    if (fds[count] < 0 || both < 0 || fds[count + 1] < 0)
+        return -1;
+    close(both);
+    return count + 2;
+}
+
+static bool hand_over(void)
+{
+    int fds[TEMPLATE_JOINED + 2];
+    const int count = open_donations(fds);
+    const bool sent = count >= 0 && send_plan(fds, (size_t)count);
+
+    for (int i = 0; i < count; i++)
+        close(fds[i]);
+    return sent;
+}
+
+static bool make_process(void)
+{
+    // On v1 the first move of a process for a while takes some 10 ms (pyrun/cgroup/grace.py), in
+    // which it can mount.
+    const bool late = us.template.header.flags & TEMPLATE_LATE;
+
+    return start_executor() && record() && score() && (late || cgroup_join()) && hand_over() &&
+           (!late || cgroup_join());
+}
+
+// ---- All of it. ----
+
+static void hold_signals(void)
+{
+    struct sigaction action;
+    sigset_t all, ours;
+
+    sigfillset(&all);
+    sigprocmask(SIG_SETMASK, &all, &us.mask);
+    sigemptyset(&ours);
+    for (size_t i = 0; i < COUNT; i++)
+        if (sigaction(INTERRUPTS[i], NULL, &action) == 0 && action.sa_handler != SIG_IGN)
+            sigaddset(&ours, INTERRUPTS[i]);
+    us.child.signals = signalfd(-1, &ours, SFD_CLOEXEC | SFD_NONBLOCK);
+    signal(SIGCHLD, SIG_DFL); // ignored, our children could not be waited for
+}
+
+// As it was for who comes after us; a signal that has come is for that one to explain.
+static void let_go(void)
+{
+    sigset_t pending;
+
+    if (sigpending(&pending) == 0)
+        for (size_t i = 0; i < COUNT; i++)
+            if (sigismember(&pending, INTERRUPTS[i]) == 1)
+                sigaddset(&us.mask, INTERRUPTS[i]);
+    sigprocmask(SIG_SETMASK, &us.mask, NULL);
+    umask(us.umask);
+}
+
+// The one that makes the folder has the container; one that is there already is for Python.
+static bool claim(void)
+{
+    if (mkdirat(box.root, us.words->id, 0700) < 0)
+        return false;
+    box.folder = openat(box.root, us.words->id, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    us.claimed = box.folder >= 0 && flock(box.folder, LOCK_EX | LOCK_NB) == 0 &&
+                 box_is_private(box.folder) &&
+                 faccessat(box.folder, "intent.json", F_OK, AT_SYMLINK_NOFOLLOW) < 0;
+    return us.claimed;
+}
+
+static bool make(void)
+{
+    return folder_put("intent.json", TEXT_INTENT, true) && cgroup_make() && make_process() &&
+           serve(READY) && folder_put("exec", TEXT_EXEC, false) &&
+           (!us.words->pid_file || folder_put_pid(us.words->pid_file)) &&
+           folder_put("state.json", TEXT_CREATED, true) && folder_put_fast() && child_go(&us.child);
+}
+
+static bool start(void)
+{
+    return (us.words->detach || us.words->no_subreaper ||
+            prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) == 0) &&
+           serve(START) && child_go(&us.child) && serve(0);
+}
+
+// As if it had not been. What is left even so is for `delete`, which knows it by its init: by now
+// there may be another of its name.
+static void undo(void)
+{
+    const char *root = us.words->root ? us.words->root : BOX_ROOT;
+    const char *words[] = {"pyrun",  "--root", root,         "delete", "--force",
+                           "--init", us.pid,   us.words->id, NULL};
+
+    if (us.child.pid > 0)
+        child_end(&us.child);
+    if (us.claimed && (!cgroup_remove() || !folder_remove()) && *us.pid)
+        launcher_verb(sizeof words / sizeof *words - 1, (char **)words);
+}
+
+// In the foreground: what Python becomes as well (pyrun/waiter.py).
+static int wait_here(void)
+{
+    char pidfd[12];
+    const char *root = us.words->root ? us.words->root : BOX_ROOT;
+    const char *words[24] = {
+        WAITER_NAME, us.pid,  pidfd,    "-1", "-1",           "-1",
+        "1",         "pyrun", "--root", root, "--log-format", us.words->json ? "json" : "text"};
+    int count = 12;
+
+    if (us.words->log) {
+        words[count++] = "--log";
+        words[count++] = us.words->log;
+    }
+    for (const char *const *word =
+             (const char *[]){"delete", "--force", "--init", us.pid, us.words->id, NULL};
+         *word; word++)
+        words[count++] = *word;
+    box_decimal(pidfd, (uint64_t)us.child.pidfd);
+    close(us.child.socket);
+    close(us.child.signals);
+    box_close(); // for the verbs of others, as long as it runs
+    return waiter(count, (char **)words, launcher_verb);
+}
+
+static bool is_known(void)
+{
+    const char *pid_file = us.words->pid_file;
+
+    return !us.words->systemd && is_quiet() &&
+           (!pid_file || template_is_path(pid_file, strlen(pid_file))) && values_find() &&
+           find_template();
+}
+
+int create_box(const struct words *words)
+{
+    bool made;
+
+    us.words = words;
+    us.umask = umask(022);
+    if (!is_known()) {
+        umask(us.umask);
+        return FAST_PYTHON;
+    }
+    hold_signals();
+    made = claim() && make() && (words->verb == VERB_CREATE || start());
+    if (!made) {
+        undo();
+        let_go();
+        return FAST_PYTHON;
+    }
+    return words->verb == VERB_CREATE || words->detach ? EXIT_SUCCESS : wait_here();
+}

@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: Apache-2.0
+// The one container that create.c makes, and the parts of its making. Each part gives false when
+// anything is not as it should be.
+
+#ifndef PYRUN_CREATION_H
+#define PYRUN_CREATION_H
+
+#include <limits.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "box.h"
+#include "child.h"
+#include "template.h"
+#include "words.h"
+
+struct creation {
+    const struct words *words;
+    struct template template;
+    struct child child;
+    bool claimed;    // its folder is ours
+    uint32_t cgroup; // so many directories of its cgroup are there
+    mode_t umask;
+    sigset_t mask;
+    char created[40], umask_text[12], stdio[160], pid[12], started[24], bundle[PATH_MAX];
+};
+
+extern struct creation us;
+extern char filled[2 * TEMPLATE_LIMIT]; // what a text or the plan is filled into
+
+// What the template's texts have for this.
+void value(enum template_value name, const char *text);
+
+// All that is known before there is a process. false: there is something that is not plain.
+bool values_find(void);
+
+// A file of the folder, whole, under its name or not at all. `lasting`: it survives the machine,
+// where that can be.
+bool folder_put(const char *name, enum template_text text, bool lasting);
+
+// The file for the verbs that follow, as shortcut.py packs it.
+bool folder_put_fast(void);
+
+// As teardown.write_pid_file; the path is absolute.
+bool folder_put_pid(const char *path);
+
+// The folder, with all that was put there.
+bool folder_remove(void);
+
+// One value into a file of the kernel's.
+bool cgroup_write(const char *path, const char *text);
+
+// Its directories, and their limits.
+bool cgroup_make(void);
+
+// What was made of it.
+bool cgroup_remove(void);
+
+// The process, into each of them.
+bool cgroup_join(void);
+
+#endif

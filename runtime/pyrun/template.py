@@ -1,0 +1,86 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which containers leave a template for the next of the same shape: create and run of that one take
+no Python. What a template is, template_file.py tells.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+
+from pyrun import log, state, sync
+from pyrun.errors import Error
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from pyrun.prepare import Prepared
+    from pyrun.types import Options
+
+FOLDER = ".cache/create"
+PAUSE = 250_000_000  # ns between two that are made: what changes each time costs little then
+
+# Flags that an ordinary container is made without.
+FLAGS = (
+    "console_socket", "pidfd_socket", "preserve_fds", "no_pivot", "no_new_keyring", "ephemeral",
+    "overlay", "overlay_upper", "systemd_cgroup", "trace", "keep", "handler", "config",
+)  # fmt: skip
+# Variables that tell us something.
+VARIABLES = (
+    "PYRUN_NO_FAST", "NOTIFY_SOCKET", "LISTEN_PID", "LISTEN_FDS", "RUN_OCI_SECCOMP_RECEIVER",
+)  # fmt: skip
+JOINED = ("network", "ipc", "uts", "pid")  # namespaces that may have a path
+LINUX = ("intelRdt", "netDevices", "memoryPolicy", "timeOffsets", "uidMappings", "gidMappings")
+FACTS = ("layers", "extra_env", "preserve_fds", "links", "landlock_abi", "own_namespaces")
+
+
+def leave(prepared: Prepared, fifo: bool) -> None:
+    """Write one for the container that was just made of `prepared`, if it is a plain one. Without
+    it the next is made by Python as well, only slower."""
+    why = strangeness(prepared)
+    if why or not _is_time(prepared.opts):
+        log.debug(f"no template: {why or 'the last one is new'}")
+        return
+    from pyrun import template_file, template_shape  # once for many containers
+
+    try:
+        template_file.store(prepared.opts, template_file.make(prepared, fifo))
+    except (template_shape.UnfitError, Error, OSError) as error:
+        log.debug(f"no template: {error}")
+
+
+def strangeness(prepared: Prepared) -> str:
+    """What is not ordinary in a container or in how it was asked for; "" for nothing."""
+    opts, linux = prepared.opts, prepared.config.get("linux") or {}
+    found = [flag for flag in FLAGS if opts.get(flag)]
+    found += [name for name in VARIABLES if name in os.environ]
+    found += [name for name in LINUX if linux.get(name)]
+    found += [fact for fact in FACTS if prepared.facts[fact]]
+    if prepared.config.get("hooks") or prepared.config["process"].get("terminal"):
+        found.append("hooks or a terminal")
+    for entry in linux.get("namespaces") or []:
+        if entry["type"] == "user" or (entry.get("path") and entry["type"] not in JOINED):
+            found.append(f"a namespace: {entry['type']}")
+    cgroup = prepared.cgroup
+    if cgroup["manager"] != "cgroupfs" or cgroup["layout"] not in ("v1", "hybrid"):
+        found.append("the cgroup")
+    if cgroup["rootless"] or not prepared.facts["privileged"] or prepared.facts["binds_devices"]:
+        found.append("privileges")
+    points = {op[1][0] for _, op in prepared.steps if op[0].startswith("sync")}
+    if points - {sync.READY, sync.START} or any(
+        op[0] == "seccomp_listen" for _, op in prepared.steps
+    ):
+        found.append("questions to the runtime")
+    return ", ".join(found)
+
+
+def folder(opts: Options) -> str:
+    """Where they are kept."""
+    return os.path.join(state.root_path(opts), FOLDER)
+
+
+def _is_time(opts: Options) -> bool:
+    """Whether the last one is not too new."""
+    try:
+        return time.time_ns() - os.stat(folder(opts)).st_mtime_ns > PAUSE
+    except FileNotFoundError:
+        return True

@@ -1,0 +1,331 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A template: what create leaves for the next container of the same shape, which the launcher then
+makes without Python. The format is drawn in runtime/launcher/template.h.
+
+An engine's config.json is the same from container to container but for a few strings: a hostname,
+arguments, values of the environment and of annotations, paths. They are replaced by marks, and the
+config is compiled again. Where a mark comes out is a hole: in the plan, in the records, in the
+names of cgroups. With the strings of this container put back, the plan must be the one by which it
+was made; else nothing is left. Strings that it looks into are no holes (template_shape.py).
+
+All policy is here and in template.py: which containers are plain enough, what may differ, and what
+has to be so on the host for the plan to be true.
+"""
+
+from __future__ import annotations
+
+import os
+from _struct import pack, unpack_from
+from binascii import crc32
+
+from pyrun import (
+    _build,
+    creation,
+    exec_record,
+    init,
+    jsonscan,
+    plan,
+    prepare,
+    shortcut,
+    starting,
+    teardown,
+    template,
+)
+from pyrun import config as configs
+from pyrun.cgroup import devices, procs, resources
+from pyrun.cgroup.facts import facts as cgroup_facts
+from pyrun.cgroup.plan import plan as cgroup_plan
+from pyrun.compile import donations, mount_options
+from pyrun.state import Container
+from pyrun.template_shape import (
+    BUNDLE,
+    CREATED,
+    ID,
+    PID,
+    STARTED,
+    STDIO,
+    UMASK,
+    VALUE,
+    Shape,
+    UnfitError,
+    is_marked,
+    mark,
+    text_of,
+)
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from pyrun.prepare import Prepared
+    from pyrun.types import Config, Facts, Options, Step
+
+MAGIC = b"pyte"
+VERSION = 1
+MOST = 16
+LIMIT = 1 << 20
+MOST_STRINGS = 1024
+
+RUN, OWN, LATE = 1, 2, 4
+SAME, UNCHANGED, DIRECTORY, FILE, ROOT, OTHER = 1, 2, 3, 4, 5, 6
+
+HEAD = "=4sIII"  # up to the CRC, which is that of everything behind it
+REST = "=IIIIIIIIIII36sQQQQ"
+HEAD_SIZE = 128
+
+# Operations by which, or after which, it matters in which cgroup the process is.
+IN_CGROUP = frozenset((
+    "setns", "unshare", "fork_init", "copy_up", "sched_setaffinity", "sched_setattr",
+    "set_mempolicy",
+))  # fmt: skip
+
+
+class HoledBlob(plan.Blob):
+    """The strings of a plan without those that have holes, and where these belong."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.holed: dict[str, int] = {}
+        self.lists: list[tuple[int, list[str]]] = []
+
+    def string(self, text: str) -> int:
+        """0 for one with a hole."""
+        if not is_marked(text):
+            return super().string(text)
+        self.holed.setdefault(text, len(self.holed))
+        return 0
+
+    def strings_of(self, texts: Any) -> int:
+        """Where the list begins."""
+        offset = super().strings_of(texts)
+        self.lists.append((offset, list(texts)))
+        return offset
+
+    def block(self, raw: bytes) -> int:
+        """Bytes have no holes."""
+        if b"QzText" in raw or b"/QzPath" in raw:
+            raise UnfitError("a hole in bytes")
+        return super().block(raw)
+
+
+def plan_of(steps: list[Step], donated: int) -> tuple[bytes, list[str], list[tuple[int, int]]]:
+    """(the plan, its strings with holes, the patches (place, number of the string))."""
+    blob = HoledBlob()
+    ops = [op for _, op in steps]
+    data = plan.encode(ops, donated, blob)
+    head, record = plan.HEADER_SIZE, plan.RECORD_SIZE
+    patches = [
+        (head + record * i + 8 + 8 * k, blob.holed[operand])
+        for i, op in enumerate(ops)
+        for k, operand in enumerate(op[1])
+        if isinstance(operand, str) and operand in blob.holed
+    ]
+    base = head + record * len(ops)
+    patches += [
+        (base + offset + 8 + 8 * k, blob.holed[text])
+        for offset, texts in blob.lists
+        for k, text in enumerate(texts)
+        if text in blob.holed
+    ]
+    if len(blob.holed) > MOST_STRINGS:
+        raise UnfitError("too many strings")
+    return data, list(blob.holed), patches
+
+
+def make(prepared: Prepared, fifo: bool) -> bytes:
+    """The file for what is like `prepared`. Raises UnfitError, Error, OSError."""
+    config, facts = prepared.config, prepared.facts
+    text = configs.read(facts["bundle"]).decode()
+    if "Qz" in text or configs.decode(text.encode()) != config:
+        raise UnfitError("the config is another now, or stands for another, or has marks")
+    shape = Shape(text, config)
+    other = _compile(prepared, shape)
+    shape.values |= {mark(ID): prepared.opts["id"], mark(BUNDLE, path=True): facts["bundle"]}
+    if shape.fill(other.facts["rootfs"]) != facts["rootfs"]:
+        raise UnfitError("a symbolic link leads to the rootfs")
+    if shape.fill(other.steps) != prepared.steps or other.flags != prepared.flags:
+        raise UnfitError("the compiler has looked into a hole")
+    if shape.fill(other.cgroup["paths"]) != prepared.cgroup["paths"]:
+        raise UnfitError("its cgroup has turned out to be another")
+    known = cgroup_facts()
+    container = _records(other, fifo)
+    directories = procs.directories(other.cgroup)
+    writes = _writes(other, prepared.cgroup["paths"])
+    joined = [entry["path"] for entry in donations.namespaces(other.config) if entry.get("path")]
+    steps, held, patches = plan_of(other.steps, len(joined) + (2 if fifo else 0))
+    checks = _checks(other, known)
+    words = [*joined, *directories, *(word for write in writes for word in write), *held]
+    body = b"".join(pack("=II", *kind) for kind in shape.kinds)
+    body += b"".join(map(text_of, _texts(other, shape, container)))
+    body += b"".join(checks)
+    body += b"".join(text_of(os.fsencode(word)) for word in words)
+    body += b"".join(pack("=II", *patch) for patch in patches) + steps
+    legacy = shortcut.LEGACY if shortcut.frozen_file(other.cgroup)[1] else 0
+    package = os.stat(f"{os.path.dirname(__file__)}/pyrun.pack")
+    rest = pack(
+        REST,
+        HEAD_SIZE + len(body),
+        (0 if fifo else RUN) | _own(other, known) | _late(other),
+        shortcut.ordinary(container) | legacy,
+        *(len(shape.kinds), len(checks), len(joined), len(directories), len(writes)),
+        *(len(held), len(patches)),
+        len(steps),
+        init.boot_id().encode(),
+        prepared.flags,
+        facts["capabilities"],
+        *(package.st_ino, package.st_ctime_ns),
+    )
+    return pack(HEAD, MAGIC, VERSION, _build.CHECKSUM, crc32(rest + body)) + rest + body
+
+
+def _texts(other: Prepared, shape: Shape, container: Container) -> tuple[bytes, ...]:
+    """In the order of enum template_text."""
+    started = {"init_process_pid": mark(PID), "init_process_start": mark(STARTED)}
+    score = other.config["process"].get("oomScoreAdj")
+    texts = (
+        shape.text,
+        init.read_text("/proc/self/cgroup"),
+        f"pyrun:init {mark(ID)}",
+        jsonscan.dumps(container.intent),
+        jsonscan.dumps({**started, "phase": init.CREATING}),
+        jsonscan.dumps({**container.state, **started}),
+        exec_record.content(other.config, other.facts),
+        *shortcut.description(container),
+        shortcut.frozen_file(other.cgroup)[0],
+        other.cgroup["paths"].get("cpuset", ""),
+        "" if score is None else str(score),
+    )
+    return tuple(text if isinstance(text, bytes) else os.fsencode(text) for text in texts)
+
+
+def _compile(prepared: Prepared, shape: Shape) -> Prepared:
+    """The same again, with marks for what may differ."""
+    config = configs.decode(shape.text.encode())
+    prepare.check(config)
+    facts: Facts = {**prepared.facts, "id": mark(ID), "bundle": mark(BUNDLE, path=True)}
+    facts["rootfs"] = os.path.join(facts["bundle"], config["root"]["path"])
+    facts["sources"] = {}
+    mounts = zip(prepared.config.get("mounts") or [], config.get("mounts") or [], strict=True)
+    for here, there in mounts:
+        if mount_options.is_bind(here):
+            kind = prepared.facts["sources"][mount_options.source(here, prepared.facts)]
+            facts["sources"][mount_options.source(there, facts)] = kind
+    opts: Options = {**prepared.opts, "id": mark(ID)}
+    return prepare.complete(opts, config, facts, "")
+
+
+def _records(other: Prepared, fifo: bool) -> Container:
+    """What is on record of a container with marks, when it is created."""
+    container = Container("", -1, mark(ID), -1)
+    container.intent = {
+        **creation.intent(other),
+        "created": mark(CREATED),
+        "umask": mark(UMASK),
+        "stdio": mark(STDIO),
+    }
+    container.state = {
+        "init_process_pid": 1,
+        "init_process_start": 1,
+        "phase": init.CREATED,
+        "hooks_begun": True,
+    }
+    if fifo:
+        container.state["rest"] = starting.rest(other.steps, other.config)
+    return container
+
+
+def _check(kind: int, path: str, seen: tuple[int, int] = (0, 0)) -> bytes:
+    return pack("=IQQ", kind, *seen) + text_of(os.fsencode(path))
+
+
+def _checks(other: Prepared, known: dict[str, Any]) -> list[bytes]:
+    """What has to be so on the host."""
+    found = [_check(ROOT, other.facts["rootfs"])]
+    same = [mount for mount, _ in known["mounts"].values()]
+    same += [f"/proc/self/ns/{kind}" for kind in ("mnt", "cgroup", "user")]
+    for path in dict.fromkeys(same):
+        status = os.stat(path)
+        found.append(_check(SAME, path, (status.st_dev, status.st_ino)))
+    for path, kind in other.facts["sources"].items():
+        if not kind:
+            raise UnfitError("a bind source is not there")
+        found.append(_check(DIRECTORY if kind == "directory" else FILE, path))
+    for entry in donations.namespaces(other.config):
+        if entry.get("path"):
+            found.append(_check(OTHER, entry["path"]))
+    if other.facts["seccomp"]:
+        from pyrun.kernel import libseccomp
+
+        status = os.stat(libseccomp.path())
+        found.append(_check(UNCHANGED, libseccomp.path(), (status.st_ino, status.st_ctime_ns)))
+    return found
+
+
+def _own(other: Prepared, known: dict[str, Any]) -> int:
+    """OWN when the cgroup lies below the caller's."""
+    elsewhere = {**known, "own": dict.fromkeys(known["own"], "/QzElsewhere")}
+    record = cgroup_plan(other.config, other.opts["id"], elsewhere)
+    return 0 if record["paths"] == other.cgroup["paths"] else OWN
+
+
+def _late(other: Prepared) -> int:
+    """LATE when the process may join its cgroup while it works on its plan."""
+    return 0 if IN_CGROUP & {op[0] for _, op in other.steps} else LATE
+
+
+def _writes(other: Prepared, real: dict[str, str]) -> list[tuple[str, str]]:
+    """(file, value) for each limit, and the device rules before them, as cgroup/v1.py does it."""
+    wanted: Config = (other.config.get("linux") or {}).get("resources") or {}
+    paths = other.cgroup["paths"]
+    if "devices" not in paths:
+        raise UnfitError("no devices controller")
+    rules = devices.policy(wanted.get("devices") or [])
+    found = [(f"{paths['devices']}/{file}", line) for _, file, line in devices.lines(rules)]
+    for _, controller, choices, optional in resources.v1(wanted):
+        place = real.get(controller, "")
+        there = [choice for choice in choices if place and os.path.exists(f"{place}/{choice[0]}")]
+        if there:
+            found.append((f"{paths[controller]}/{there[0][0]}", there[0][1]))
+        elif not optional:
+            raise UnfitError(f"no {controller} controller")
+    return found
+
+
+# ---- Where it is kept. ----
+
+
+def store(opts: Options, data: bytes) -> None:
+    """In the place of one for the same config, else in a free one, else in that of the oldest."""
+    if len(data) > LIMIT:
+        raise UnfitError("it is too large")
+    folder = template.folder(opts)
+    os.makedirs(folder, 0o700, exist_ok=True)
+    present = sorted((name for name in os.listdir(folder) if name.isdigit()), key=int)
+    number = str(len(present))
+    if len(present) >= MOST:
+        number = min(present, key=lambda name: os.stat(f"{folder}/{name}").st_mtime_ns)
+    for name in present:
+        with open(f"{folder}/{name}", "rb") as file:
+            if pattern(file.read()) == pattern(data):
+                number = name
+                break
+    temporary = f"{folder}/.{os.getpid()}"
+    teardown.forget(temporary)  # a killed one with our pid may have left it
+    fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+    try:
+        os.write(fd, data)
+    finally:
+        os.close(fd)
+    os.rename(temporary, f"{folder}/{number}")
+
+
+def pattern(data: bytes) -> tuple[int, bytes]:
+    """For what it is: create or run, and the config's text with its holes."""
+    flags, _, count = unpack_from("=III", data, 20)
+    at = begin = HEAD_SIZE + 8 * count
+    (pieces,) = unpack_from("=I", data, at)
+    at += 4
+    for _ in range(pieces):
+        (piece,) = unpack_from("=I", data, at)
+        at += 4 + (0 if piece & VALUE else piece)
+    return flags & RUN, data[begin:at]
