@@ -9,7 +9,9 @@ import os
 import time
 
 from pyrun import log, state, sync
+from pyrun.compile import mount_options
 from pyrun.errors import Error
+from pyrun.prepare import ACTING_ANNOTATIONS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -57,6 +59,15 @@ def strangeness(prepared: Prepared) -> str:
     found += [fact for fact in FACTS if prepared.facts[fact]]
     if prepared.config.get("hooks") or prepared.config["process"].get("terminal"):
         found.append("hooks or a terminal")
+    # Root has to allow some of those, each time.
+    notes = prepared.config.get("annotations") or ()
+    found += [key for key in notes if key.startswith(ACTING_ANNOTATIONS)]
+    # A link that comes to be a source is not looked for.
+    found += [
+        "a link among mounts"
+        for mount in prepared.config.get("mounts") or []
+        if mount_options.keeps_link(mount)
+    ]
     for entry in linux.get("namespaces") or []:
         if entry["type"] == "user" or (entry.get("path") and entry["type"] not in JOINED):
             found.append(f"a namespace: {entry['type']}")

@@ -7,7 +7,6 @@ import re
 from _struct import pack
 from json.decoder import scanstring  # type: ignore[attr-defined]
 
-from pyrun import prepare
 from pyrun.compile import donations, mount_options
 
 TYPE_CHECKING = False
@@ -108,11 +107,7 @@ def holes(config: Config) -> list[tuple[tuple[str | int, ...], int, int, int]]:
         for i, name in enumerate(names)
         if name not in INSPECTED and names.count(name) == 1
     ]
-    found += [
-        (("annotations", key), 0, TEXT, LONGEST)
-        for key in config.get("annotations") or {}
-        if not key.startswith(prepare.ACTING_ANNOTATIONS)
-    ]
+    found += [(("annotations", key), 0, TEXT, LONGEST) for key in config.get("annotations") or {}]
     found += [(path, 0, PLACE, LONGEST) for path in (("linux", "cgroupsPath"), ("root", "path"))]
     found += [
         (("linux", "namespaces", i, "path"), 0, PATH, LONGEST)

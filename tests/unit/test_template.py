@@ -39,7 +39,7 @@ CONFIG: dict[str, Any] = {
         "user": {"uid": 0, "gid": 0},
     },
     "root": {"path": "/srv/rootfs"},
-    "annotations": {"org.example/a": "value", "run.oci.handler": "wasm"},
+    "annotations": {"org.example/a": "value"},
     "mounts": [
         {"destination": "/proc", "type": "proc", "source": "proc"},
         {"destination": "/data", "source": "/srv/data", "options": ["rbind", "ro"]},
