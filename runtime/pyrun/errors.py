@@ -32,6 +32,11 @@ class Error(Exception):
         return f"{where}{self.message}{hint}".replace("\n", "\\n")
 
 
+class UnreadError(Error):
+    """A file could not be read this time, for want of something: that says nothing of its
+    content."""
+
+
 class ConfigError(Error):
     """Every problem of one config at once: a list of (JSON pointer, message)."""
 

@@ -27,7 +27,7 @@ import fcntl
 import os
 
 from pyrun import jsonscan
-from pyrun.errors import Error, from_os
+from pyrun.errors import Error, UnreadError, from_os, reason
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -60,6 +60,7 @@ _MEMBERS: dict[str, dict[str, type]] = {
     },
     STATE: {"init_process_pid": int, "init_process_start": int, "phase": str},
 }
+_NO_FILE = (errno.ELOOP, errno.EISDIR, errno.ENXIO)  # somebody put something else in its place
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
@@ -155,14 +156,16 @@ class Container:
         whatever has become of the pid's record; and the other way round."""
         try:
             self.intent = self._read(INTENT)
+        except UnreadError:
+            raise
         except Error as error:
             from pyrun import salvage  # only then
 
             self.intent = salvage.intent(self, error)
         try:
             self.state = self._read(STATE)
-        except Error:
-            if not self.intent.get("cgroup", {}).get("paths"):
+        except Error as error:
+            if isinstance(error, UnreadError) or not self.intent.get("cgroup", {}).get("paths"):
                 raise
             self.state = {}
 
@@ -182,11 +185,11 @@ class Container:
         except FileNotFoundError:
             return {}
         except OSError as error:
-            raise from_os(error, f"read {self.path}/{name}") from None
+            raise self._unread(error, name) from None
         try:
             data = os.read(fd, os.fstat(fd).st_size)  # replaced whole, so it does not grow
         except OSError as error:
-            raise from_os(error, f"read {self.path}/{name}") from None
+            raise self._unread(error, name) from None
         finally:
             os.close(fd)
         value = jsonscan.loads(data, f"{self.path}/{name}")
@@ -196,6 +199,10 @@ class Container:
             if not isinstance(value.get(member), kind):
                 raise Error(f"{self.path}/{name}: damaged: no {member}, or another type")
         return value
+
+    def _unread(self, error: OSError, name: str) -> Error:
+        kind = Error if error.errno in _NO_FILE else UnreadError
+        return kind(f"read {self.path}/{name}: {reason(error.errno or 0)}")
 
     def write_intent(self) -> None:
         """Before the first effect."""

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from faults import private, verbs
-from faults.kinds import CONSOLE, WITNESS, Console, Kind, limited, place_of
+from faults.kinds import CONSOLE, HOOK, WITNESS, Console, Kind, limited, place_of
 from faults.stops import Ended
 from life import leftovers
 from life.runtimes import Container
@@ -99,6 +99,8 @@ class Ground:
         self.console: Console | None = None
         self.neighbour = subprocess.Popen(["sleep", "10000"])
         self.before: Snapshot | None = None
+        self.hooks_before = 0  # what they have left before the verb that is tried
+        self.hook_was_hit = False
         self.confinement: dict[str, str] = {}
         self.owed_from = 0  # how many records come before hooks: from there on poststop may run
 
@@ -139,7 +141,7 @@ class Ground:
     def learn(self, traced: Ended) -> None:
         """Of a verb without a fault: when its hooks were on record, and what holds its init."""
         calls = [stop.path for stop in traced.stops]
-        begun = calls.index("/bin/sh") if "/bin/sh" in calls else 0
+        begun = calls.index(HOOK) if HOOK in calls else 0
         self.owed_from = sum("state.json" in path for path in calls[:begun])
         self.confinement = confinement(self.container)
 
@@ -160,6 +162,12 @@ class Ground:
     def forget_hooks(self) -> None:
         """For the next point."""
         (self.place / WITNESS).unlink(missing_ok=True)
+        self.hooks_before = 0
+
+    def notice(self, ended: Ended) -> None:
+        """Whether the fault has met a hook: one that was begun and has left nothing."""
+        begun = sum(stop.path == HOOK for stop in ended.stops if stop.call == "execve")
+        self.hook_was_hit = begun > len(self.hooks_that_ran()) - self.hooks_before
 
     def close(self) -> None:
         """Ends what the test has begun."""

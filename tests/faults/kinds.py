@@ -20,6 +20,7 @@ MEMORY = 96 << 20  # bytes, before `update`
 UPDATED = 64 << 20
 DEPTH, UPDATED_DEPTH = 7, 5  # cgroup.max.depth, where no controller is to be had in v2
 CONSOLE = "console"  # the socket, beside the bundles: a path of at most 107 bytes
+HOOK = "/bin/sh"
 WITNESS = "witness"  # what hooks have left, one line each
 
 
@@ -101,7 +102,7 @@ def hooked(bundle: Bundle) -> None:
 def witness(bundle: Bundle, kind: str) -> dict[str, object]:
     """A hook that says that it was there."""
     script = f"echo {kind} >> {place_of(bundle) / WITNESS}"
-    return {"path": "/bin/sh", "args": ["sh", "-c", script]}
+    return {"path": HOOK, "args": ["sh", "-c", script]}
 
 
 def with_terminal(bundle: Bundle) -> None:

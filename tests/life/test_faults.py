@@ -95,6 +95,7 @@ def sweep(here: Ground, name: str, kind_name: str) -> None:
     for at, fault in tried:
         here.forget_hooks()
         prepare(container, kind, VERBS[name].before)
+        here.hooks_before = len(here.hooks_that_ran())
         ended = run(container, kind, name, verbs.failing(at, fault))
         try:
             check(here, name, ended, fault)
@@ -163,3 +164,25 @@ def test_bounding_set_that_can_not_be_read(container: Container, bundle: Bundle)
         refused += ended.code
         assert container.delete("--force").code == 0
     assert refused
+
+
+@pytest.mark.parametrize("record", ["intent.json", "state.json"])
+def test_record_that_can_not_be_read_now(
+    container: Container, bundle: Bundle, tmp_path: Path, record: str
+) -> None:
+    """`delete --force` took it for damaged, and left out what only it tells of: the hooks."""
+    mark = tmp_path / "mark"
+    script = f"echo > {mark}"
+    bundle.config["hooks"] = {"poststop": [{"path": "/bin/sh", "args": ["sh", "-c", script]}]}
+    container.created("sleep 100")
+    traced = run(container, Kind(), "force")
+    assert mark.exists()
+    reads = [stop.index for stop in traced.stops if stop.path == record and stop.call == "openat"]
+    assert reads
+    for at in reads:
+        mark.unlink()
+        container.created("sleep 100")
+        ended = run(container, Kind(), "force", verbs.failing(at, errno.ENOMEM))
+        assert (ended.code, f"{record}: cannot allocate memory" in ended.errors) == (1, True)
+        assert container.delete("--force").code == 0
+        assert mark.exists()
