@@ -28,7 +28,8 @@ CONTINUE = 1  # SECCOMP_USER_NOTIF_FLAG_CONTINUE
 NOTIFY, ALLOW = 0x7FC00000, 0x7FFF0000
 SET_MODE_FILTER, NEW_LISTENER, WAIT_KILLABLE = 1, 0x8, 0x20
 SYS_SECCOMP = {"x86_64": 317, "aarch64": 277}[MACHINE]
-SECONDS = 15  # that any command line may take, when nobody holds it (I8)
+SLOWNESS = int(os.environ.get("PYRUN_SLOW", "1"))  # of a virtual machine
+SECONDS = 15 * SLOWNESS  # that any command line may take, when nobody holds it (I8)
 
 # What takes a path, or a place that a path led to, and the argument that has the path.
 PATHS = {
