@@ -186,10 +186,14 @@ def _receive(child: Child) -> tuple[int, int, int, int, int]:
     """(kind, three values, a descriptor or -1); kind 0 at end of file."""
     interruption.wait(child.socket)
     connection = socket(fileno=child.socket)
+    size = CMSG_SPACE(4)
     try:
-        data, control, _, _ = connection.recvmsg(_MESSAGE.size, CMSG_SPACE(4), MSG_CMSG_CLOEXEC)
+        data, control, _, _ = connection.recvmsg(_MESSAGE.size, size, MSG_CMSG_CLOEXEC)
     except ConnectionResetError:
-        data, control = b"", []
+        # It has ended without our last word: no user's program. What it said before comes now.
+        data, control, _, _ = connection.recvmsg(_MESSAGE.size, size, MSG_CMSG_CLOEXEC)
+        if not data:
+            raise DiedError("the container's init died") from None
     finally:
         connection.detach()
     fd = -1

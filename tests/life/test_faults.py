@@ -186,3 +186,16 @@ def test_record_that_can_not_be_read_now(
         assert (ended.code, f"{record}: cannot allocate memory" in ended.errors) == (1, True)
         assert container.delete("--force").code == 0
         assert mark.exists()
+
+
+@pytest.mark.parametrize("fault", [errno.ENOMEM, "caller"])
+def test_exec_says_that_the_process_got_no_answer(container: Container, fault: int | str) -> None:
+    """It ended with our last word unread, and what it had said itself was not read either: exec
+    gave its exit code, as that of the user's program."""
+    container.started("sleep 100")
+    traced = run(container, Kind(), "exec")
+    first = traced.stops[0].pid
+    (*_, last) = (s for s in traced.stops if s.call == "recvmsg" and s.pid != first)
+    ended = run(container, Kind(), "exec", verbs.failing(last.index, fault))
+    assert (ended.code, ended.output) == (255, "")
+    assert ended.errors.count("\n") == 1, ended

@@ -33,7 +33,7 @@ def stay(own: str, root: str, pid: int) -> None:
                 os.write(fd, b"0")
             finally:
                 os.close(fd)
-    except (OSError, ValueError):
+    except (OSError, ValueError, MemoryError):
         return
 
 
