@@ -190,7 +190,8 @@ int child_hear(const struct child *child, struct message *out)
     // There is no room for a descriptor: one that comes along is closed by the kernel, and a plan
     // that sends one is not made here.
     size = recv(child->socket, out, sizeof *out, 0);
-    if (size == 0 || (size < 0 && errno == ECONNRESET))
+    if (size == 0)
         return 0;
+    // ECONNRESET: it has ended without our last word, and is no user's program.
     return size == (ssize_t)sizeof *out ? (int)out->kind : -1;
 }

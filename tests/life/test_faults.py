@@ -124,8 +124,12 @@ def test_start_leaves_a_fifo_that_stays(container: Container, bundle: Bundle) ->
     assert (container.runtime.root / container.id / "exec.fifo").exists()
 
 
-def test_run_says_that_the_init_got_no_answer(container: Container, bundle: Bundle) -> None:
-    """No memory for the last message to the executor: it told nobody, and that was success."""
+def test_run_says_that_the_init_got_no_answer(
+    container: Container, bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No memory for the last message to the executor: it told nobody, and that was success. (The
+    short way is taken back, and Python begins anew.)"""
+    monkeypatch.setenv("PYRUN_NO_FAST", "1")
     bundle.say("sleep 100")
     bundle.save()
     traced = run(container, Kind(), "run")
@@ -148,8 +152,11 @@ def test_run_says_that_the_init_got_no_answer(container: Container, bundle: Bund
     assert verbs.status_of(container) == ""
 
 
-def test_bounding_set_that_can_not_be_read(container: Container, bundle: Bundle) -> None:
+def test_bounding_set_that_can_not_be_read(
+    container: Container, bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """It was taken for the end of the capabilities that this kernel has: the rest stayed."""
+    monkeypatch.setenv("PYRUN_NO_FAST", "1")
     bundle.say("sleep 100")
     bundle.save()
     traced = run(container, Kind(), "create")
