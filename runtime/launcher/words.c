@@ -102,6 +102,14 @@ static bool read_creation(const char *word, char *next, int *at, struct words *o
     return out->no_subreaper = strcmp(word, "no-subreaper") == 0;
 }
 
+// A count as hot.py takes it: nothing but digits, fewer than ten. 0: not one.
+static int pid_of(const char *word)
+{
+    size_t length = strlen(word);
+
+    return length < 10 && strspn(word, "0123456789") == length ? (int)strtol(word, NULL, 10) : 0;
+}
+
 // One dash or two before any name, a value behind `=` or in the next word (argv ends with a NULL).
 static bool read_flag(char **argv, int *at, struct words *out)
 {
@@ -114,7 +122,7 @@ static bool read_flag(char **argv, int *at, struct words *out)
         return true;
     }
     if (out->verb == VERB_DELETE && (value = value_of("init", word, next, at)))
-        return (out->init = (int)strtol(value, NULL, 10)) > 0;
+        return (out->init = pid_of(value)) > 0;
     if (strcmp(word, "systemd-cgroup") == 0)
         return out->systemd = true;
     if ((value = value_of("log-format", word, next, at)))

@@ -109,6 +109,15 @@ def test_unusual_command_lines(box: Place, words: tuple[str, ...]) -> None:
     assert box.untouched()
 
 
+@pytest.mark.parametrize("form", ["{}x", "x{}", "+{}", " {}", "{} ", "", "0", "1234567890{}"])
+def test_an_init_is_digits(box: Place, form: str) -> None:
+    """The container's own pid, and something besides: Python decides what it is."""
+    word = form.format(box.init.pid)
+    for words in (("--init", word), (f"--init={word}",)):
+        assert box.code("delete", "--force", *words, "box") == PYTHON
+        assert box.untouched()
+
+
 def test_roots(box: Place) -> None:
     where = box.root.parent
     assert box.code("state", "box", root="root", cwd=where) == 0
