@@ -236,8 +236,10 @@ static const struct plan_op *receive(uint32_t *count)
     if (n < 0)
         fail(NULL, UINT32_MAX, errno);
     struct stat status;
-    if (message.kind != MESSAGE_PLAN || n != 1 || fstat(fds[0], &status) < 0)
+    if (message.kind != MESSAGE_PLAN || n != 1)
         quit();
+    if (fstat(fds[0], &status) < 0)
+        fail(NULL, UINT32_MAX, errno);
     size_t size = (size_t)status.st_size;
     void *map = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE, fds[0], 0);
     close(fds[0]);
@@ -280,10 +282,11 @@ int main(int argc, char **argv)
     runtime_fd = (int)strtol(argv[1], NULL, 10);
     unsigned first = (unsigned)strtol(argv[2], NULL, 10);
     /* The first act: only descriptors that somebody meant for us stay (CVE-2024-21626). */
-    if (runtime_fd > (int)first)
-        close_fds(first, (unsigned)runtime_fd - 1);
-    if (runtime_fd < (int)first || close_fds((unsigned)runtime_fd + 1, ~0U) < 0)
+    if (runtime_fd < (int)first)
         quit();
+    if ((runtime_fd > (int)first && close_fds(first, (unsigned)runtime_fd - 1) < 0) ||
+        close_fds((unsigned)runtime_fd + 1, ~0U) < 0)
+        fail(NULL, UINT32_MAX, errno);
     fcntl(runtime_fd, F_SETFD, FD_CLOEXEC);
     report_fd = runtime_fd;
     reset_signals();
