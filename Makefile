@@ -28,7 +28,7 @@ engines: ## Run every test with podman, containerd, Docker and buildah, the long
 conformance: ## Hold pyrun, runc and crun to the specification, side by side, on one page
 	@scripts/conformance
 
-fuzz: ## Fuzz the plan reader and the launcher for 5 minutes
+fuzz: ## Fuzz reader, executor, launcher, compiler, and all against runc and crun, for 5 minutes
 	@scripts/fuzz
 
 faults: ## Stop every verb at each of its system calls, and let each fail (hours)

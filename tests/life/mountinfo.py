@@ -8,7 +8,7 @@ class Mount:
     """A line of mountinfo: proc_pid_mountinfo(5)."""
 
     def __init__(self, line: str) -> None:
-        before, after = (part.split() for part in line.split(" - "))
+        before, after = (part.split(" ") for part in line.split(" - "))  # the source may be empty
         self.root, self.place = before[3], before[4]
         self.options = set(before[5].split(","))
         self.tags = before[6:]

@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import pytest
-from hypothesis import HealthCheck, event, given, settings
+from hypothesis import event, given
 from jsonschema import Draft7Validator
 
+from fuzzing import short
 from pyrun import config as configs
 from pyrun import jsonscan, log, plan, prepare
 from pyrun.cgroup import devices, resources
@@ -148,9 +149,7 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("bundle")
 
 
-@settings(
-    max_examples=400, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck)
-)
+@short(400)
 @given(texts())
 def test_one_verdict_and_one_line(bundle: Path, data: bytes) -> None:
     wrong = expected(data)

@@ -7,9 +7,10 @@ import copy
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, event, given, settings
+from hypothesis import event, given
 from hypothesis import strategies as st
 
+from fuzzing import short
 from pyrun import _build, describe, plan
 from pyrun.compile import order, slots
 from pyrun.compile import seccomp as profiles
@@ -72,9 +73,7 @@ UNUSUAL = st.fixed_dictionaries(
 )
 
 
-@settings(
-    max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=True
-)
+@short(200)
 @given(CONFIGS, UNUSUAL)
 def test_any_config_gives_a_plan_or_an_error(config: Config, unusual: Config) -> None:
     accepted = pruned(config)
