@@ -31,22 +31,6 @@ LEFT_OUT = (
     "test_host.py::test_a_hook_that_hangs_is_ended_with_its_children",
     "test_host.py::test_r20_mounts_made_in_the_container_do_not_reach_the_host",
 )
-# Shown to fail by nothing yet, and why.
-NEVER = {
-    "test_cve_2019_5736_the_runtime_as_its_own_program": (
-        "a static program takes no library of the image; the next one looks at the seals"
-    ),
-    "test_cve_2019_5736_a_writer_that_waits_for_the_runtime": "as above",
-    "test_cve_2024_45310_mount_target_is_a_dangling_symlink": "takes a race: test_races.py",
-    "test_cve_2021_30465_mount_target_through_links_stays_inside": "takes a race: test_races.py",
-    "test_cve_2025_52881_a_proc_that_leads_astray": "no label is ever written without a module",
-    "test_cve_2022_1227_no_program_of_the_image_runs_outside": "no runtime here looks for one",
-    "test_cve_2023_25809_cgroups_of_the_host_with_a_user_namespace": (
-        "the files of a v1 hierarchy are root's on the host"
-    ),
-    "test_cve_2021_43784_five_thousand_id_maps": "no runtime here has a 16-bit length",
-    "test_cve_2021_43784_a_megabyte_of_arguments": "as above",
-}
 
 
 def attack(runtime: Path | str, *names: str) -> dict[str, int]:
@@ -97,9 +81,6 @@ def test_every_advisory_is_accounted_for() -> None:
     silent = []
     for test, name in page.tests().items():
         ids, _ = page.advisories(name)
-        function = test.rpartition("::")[2]
-        if ids.startswith(("CVE", "GHSA")) and not page.shown(test) and function not in NEVER:
+        if ids.startswith(("CVE", "GHSA")) and not page.shown(test):
             silent.append(test)
     assert silent == []
-    functions = {test.rpartition("::")[2]: test for test in page.tests()}
-    assert [name for name in NEVER if name not in functions or page.shown(functions[name])] == []

@@ -54,16 +54,19 @@ def test_cve_2022_36109_cve_2022_2995_no_group_of_the_caller(box: Box) -> None:
     assert groups.split()[1:] in ([], ["1000"])
 
 
-def test_cve_2023_25809_cgroups_of_the_host_with_a_user_namespace(box: Box) -> None:
+def test_cve_2023_25809_cgroups_of_the_host_with_a_user_namespace(box: Box, is_pyrun: bool) -> None:
     """Without a cgroup namespace its root writes to no cgroup at all."""
     user_namespace(box)
+    (box.rootfs / "sys/fs/cgroup").mkdir(parents=True)
     box.config["mounts"].append({"destination": "/sys/fs/cgroup", "type": "cgroup"})
     box.sh(
         "for f in $(find /sys/fs/cgroup -name cgroup.procs -o -name release_agent);"
         " do echo 0 > $f && echo WROTE $f; done 2>/dev/null; echo RAN"
     )
     box.process["args"][2] = box.process["args"][2].replace("$(find", "$(/bin/busybox find")
-    assert "WROTE" not in box.run().stdout
+    done = box.run()
+    assert "WROTE" not in done.stdout
+    assert "RAN" in done.stdout or not is_pyrun
 
 
 @needs("cgroup_v1_controllers")

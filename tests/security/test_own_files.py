@@ -6,6 +6,7 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import os
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -62,9 +63,22 @@ def files_of(runtime: Path) -> dict[Path, str]:
     return {path: hashlib.sha256(path.read_bytes()).hexdigest() for path in paths}
 
 
+def plant_loader(box: Box) -> None:
+    """Gives the image a dynamic loader that writes to whatever is run by it: loader.c."""
+    program = box.folder / "loader"
+    flags = ["-O1", "-static", "-nostdlib", "-ffreestanding", "-fno-stack-protector"]
+    source = Path(__file__).with_name("loader.c")
+    subprocess.run(["cc", *flags, "-o", program, source], check=True)
+    for place in ("lib64/ld-linux-x86-64.so.2", "lib/ld-linux-aarch64.so.1"):
+        (box.rootfs / place).parent.mkdir()
+        shutil.copy(program, box.rootfs / place)
+
+
+@needs("cc")
 @pytest.mark.parametrize("entry", ["direct", "script"])
 def test_cve_2019_5736_the_runtime_as_its_own_program(box: Box, entry: str) -> None:
     before = files_of(box.runtime)
+    plant_loader(box)
     script = box.rootfs / "entry"
     script.write_text("#!/proc/self/exe\n")
     script.chmod(0o755)

@@ -19,11 +19,12 @@ PACKAGE = Path(package.__file__).parent
 
 class Defence(NamedTuple):
     """`edits`: (file below runtime/, its text, the text without the defence). `tests`: those that
-    fail then, by file and name."""
+    fail then, by file and name. `static`: whether the executor is."""
 
     name: str
     edits: tuple[tuple[str, str, str], ...]
     tests: tuple[str, ...]
+    static: bool = True
 
 
 CLOSING = "return (int)syscall(SYS_close_range, first, last, 0);"
@@ -31,6 +32,30 @@ RESOLVING = "return open_at(root, path, flags, resolve | RESOLVE_IN_ROOT | RESOL
 # As openat(2) of a path that was joined to the root's: links lead to the host.
 FOLLOWING = """path += strspn(path, "/");
     return open_at(root, *path ? path : ".", flags, 0);"""
+# A link whose target is missing is followed on the host, where that is made.
+GOAL = """    if (text[0] == '/')
+        before = 0;
+"""
+GOAL_ON_HOST = """    if (text[0] == '/') {
+        before = 0;
+        root = open("/", O_PATH | O_CLOEXEC);
+    }
+"""
+# The container's own /proc, by its name and whatever it is.
+PRIVATE_PROC = "int fd = open_at(proc, path, O_WRONLY, resolve);"
+CONTAINERS_PROC = """(void)proc, (void)resolve;
+    char named[64] = "/proc/thread-self";
+    int fd = open(strncat(named, strchr(path, '/'), 40), O_WRONLY);"""
+UNSEALED = (
+    ("pyrun/launch.py", 'executable = seal("pyrun", None, EXECUTOR)',
+     "executable = os.open(EXECUTOR, os.O_RDONLY | os.O_CLOEXEC)"),
+    ("pyrun/launch.py", "os.fchmod(executable, 0o111)", "pass"),
+)  # fmt: skip
+DUMPABLE = (
+    "executor/executor.c",
+    "        if (op_times)\n            note_time(i + 1U);",
+    "        prctl(PR_SET_DUMPABLE, 1);",
+)
 PLAIN_SOCKET = """
     import _socket
     stray = _socket.socket(_socket.AF_UNIX)
@@ -47,6 +72,57 @@ DEFENCES = (
             "test_paths.py::test_cve_2026_47766_dev_is_a_symlink[False]",
             "test_paths.py::test_cve_2015_3627_cve_2019_18837_mount_target_below_a_symlink",
         ),
+    ),
+    Defence(
+        "R1: what a link leads to is made in the root",
+        (("executor/paths.c", RESOLVING, FOLLOWING), ("executor/paths.c", GOAL, GOAL_ON_HOST)),
+        (
+            "test_paths.py::test_cve_2024_45310_mount_target_is_a_dangling_symlink[directory]",
+            "test_paths.py::test_cve_2024_45310_mount_target_is_a_dangling_symlink[file]",
+            "test_paths.py::test_cve_2021_30465_mount_target_through_links_stays_inside[absolute]",
+        ),
+    ),
+    Defence(
+        "R4: a label goes to a procfs of our own",
+        (
+            ("pyrun/compile/labels.py", 'not in facts["security_modules"]:', "in ():"),
+            ("executor/mounts.c", PRIVATE_PROC, CONTAINERS_PROC),
+            ("executor/mounts.c", "|| fs.f_type != PROC_SUPER_MAGIC) {\n        errno = EXDEV;",
+             ") {\n        errno = EXDEV;"),
+        ),
+        ("test_exec.py::test_cve_2025_52881_a_proc_that_leads_astray[attr/apparmor/exec]",
+         "test_exec.py::test_cve_2025_52881_a_proc_that_leads_astray[trigger]"),
+    ),
+    Defence(
+        "R12: exec looks for no program",
+        (
+            ("pyrun/commands/exec.py", "    execution = Execution(container, opts)\n",
+             "    execution = Execution(container, opts)\n    import subprocess\n"
+             '    subprocess.run([container.intent["rootfs"] + "/bin/ps"])\n'),
+        ),
+        ("test_exec.py::test_cve_2022_1227_no_program_of_the_image_runs_outside",),
+    ),
+    Defence(
+        "R15: cgroups belong to the host's root",
+        (
+            ("pyrun/cgroup/cgroupfs.py", "            os.mkdir(path, 0o755)\n",
+             "            os.mkdir(path, 0o755)\n"
+             "            for name in os.listdir(path):\n"
+             '                os.chmod(f"{path}/{name}", 0o666)\n'),
+        ),
+        ("test_identity.py::test_cve_2023_25809_cgroups_of_the_host_with_a_user_namespace",),
+    ),
+    Defence(
+        "R18: a length has as many bits as it takes",
+        (
+            ("pyrun/compile/id_maps.py", "EXTENTS = 340", "EXTENTS = 5000"),
+            ("pyrun/idmaps.py", "for entry in entries\n", "for entry in entries[:4]\n"),
+            ("pyrun/plan.py", 'raw = text.encode("utf-8", "surrogateescape")',
+             'raw = text.encode("utf-8", "surrogateescape")\n'
+             "            raw = raw[: len(raw) & 0xFFFF]"),
+        ),
+        ("test_identity.py::test_cve_2021_43784_five_thousand_id_maps",
+         "test_identity.py::test_cve_2021_43784_a_megabyte_of_arguments"),
     ),
     Defence(
         "R4: proc and sys go to real directories",
@@ -113,22 +189,29 @@ DEFENCES = (
         "R10: nor is what joins a container",
         (
             ("pyrun/launch.py", "os.fchmod(executable, 0o111)", "pass"),
-            (
-                "executor/executor.c",
-                "        if (op_times)\n            note_time(i + 1U);",
-                "        prctl(PR_SET_DUMPABLE, 1);",
-            ),
+            DUMPABLE,
         ),
         ("test_watch.py::test_cve_2016_9962_nobody_gets_at_a_process_on_its_way_in",),
     ),
     Defence(
         "R9: the executor runs from a sealed copy",
-        (
-            ("pyrun/launch.py", 'executable = seal("pyrun", None, EXECUTOR)',
-             "executable = os.open(EXECUTOR, os.O_RDONLY | os.O_CLOEXEC)"),
-            ("pyrun/launch.py", "os.fchmod(executable, 0o111)", "pass"),
-        ),
+        UNSEALED,
         ("test_own_files.py::test_cve_2019_5736_the_binary_of_the_waiting_init",),
+    ),
+    Defence(
+        "R9: the executor is static, and sealed",
+        UNSEALED,
+        (
+            "test_own_files.py::test_cve_2019_5736_the_runtime_as_its_own_program[direct]",
+            "test_own_files.py::test_cve_2019_5736_the_runtime_as_its_own_program[script]",
+            "test_exec.py::test_cve_2019_5736_the_runtime_as_its_own_program[direct]",
+        ),
+        static=False,
+    ),
+    Defence(
+        "R9, R10: who comes in is sealed, and not dumpable",
+        (*UNSEALED, DUMPABLE),
+        ("test_exec.py::test_cve_2019_5736_a_writer_that_waits_for_the_runtime",),
     ),
     Defence(
         "R13: no socket that others reach",
@@ -190,8 +273,9 @@ def build(folder: Path, launcher: Path, defence: Defence) -> Path:
         text = path.read_text()
         assert old in text, f"{defence.name}: {file} does not have it any more"
         path.write_text(text.replace(old, new))
-    if any(file.startswith("executor/") for file, _, _ in defence.edits):
-        words = ["cc", "-std=c17", "-D_GNU_SOURCE", "-static", f"-I{plans.header(folder)}"]
+    if not defence.static or any(file.startswith("executor/") for file, _, _ in defence.edits):
+        words = ["cc", "-std=c17", "-D_GNU_SOURCE", f"-I{plans.header(folder)}"]
+        words += ["-static"] * defence.static
         program = ["-o", packages / "pyrun/executor"]
         subprocess.run([*words, *sorted(sources.glob("*.c")), *program], check=True)
     return folder / "bin/pyrun"
