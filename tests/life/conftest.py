@@ -99,15 +99,8 @@ def payload(place: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def for_crun(subreaper: None) -> None:
-    """crun 1.8 wants no controller in the v2 tree of a hybrid host: there, hugetlb gets a v1
-    hierarchy as the others have. It may have one that only another run's view shows."""
-    leftovers.keep_hugetlb_apart()
-    hybrid = Path("/sys/fs/cgroup/unified/cgroup.controllers").exists()
-    place = Path("/sys/fs/cgroup/hugetlb")
-    if hybrid and "hugetlb" in Path("/proc/cgroups").read_text() and not place.is_mount():
-        place.mkdir(exist_ok=True)
-        command = ["mount", "-t", "cgroup", "-o", "hugetlb", "cgroup", str(place)]
-        subprocess.run(command, check=True)
+    """A hybrid host as crun 1.8 takes it."""
+    leftovers.hugetlb_for_crun()
 
 
 @pytest.fixture(scope="module", autouse=True)

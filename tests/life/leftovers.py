@@ -9,6 +9,7 @@ import ctypes
 import functools
 import os
 import signal
+import subprocess
 import time
 from collections.abc import Collection, Iterator
 from pathlib import Path
@@ -79,6 +80,18 @@ def keep_hugetlb_apart() -> int:
     if os.geteuid() == 0 and (CGROUPS / "unified/cgroup.controllers").exists():
         return detached_mount("hugetlb")
     return -1
+
+
+def hugetlb_for_crun() -> None:
+    """crun 1.8 wants no controller in the v2 tree of a hybrid host: there, hugetlb gets a v1
+    hierarchy as the others have, in this view. It may have one that only another run's shows."""
+    keep_hugetlb_apart()
+    hybrid = (CGROUPS / "unified/cgroup.controllers").exists()
+    place = CGROUPS / "hugetlb"
+    if hybrid and "hugetlb" in Path("/proc/cgroups").read_text() and not place.is_mount():
+        place.mkdir(exist_ok=True)
+        command = ["mount", "-t", "cgroup", "-o", "hugetlb", "cgroup", str(place)]
+        subprocess.run(command, check=True)
 
 
 def hierarchies() -> list[Path]:

@@ -7,6 +7,8 @@ python -m soak.loads [--scale N] RUNTIME...       N: 1 has 10,000 lives and 1,00
 from __future__ import annotations
 
 import argparse
+import contextlib
+import json
 import os
 import random
 import shutil
@@ -18,10 +20,12 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from life import leftovers
 from life.bundles import Bundle
 from life.runtimes import Container, Runtime, eventually
+from soak import kernel
 
 PAYLOAD = Path(__file__).parent.parent / "payload"
 SECONDS = 60  # that any one command may take
@@ -37,16 +41,15 @@ class Yard:
         self.place = place
         self.made = 0
 
-    def container(self, *verbs: str, pids: int = 0) -> Container:
-        """One that is not created yet."""
+    def container(self, *verbs: str, **resources: dict[str, int]) -> Container:
+        """One that is not created yet, with these of config.linux.resources."""
         self.made += 1
         name = f"soak-{os.getpid()}-{self.name}-{self.made}"
         (self.place / name).mkdir()
         cgroup = f"/{leftovers.PARENT}/{name}"
         bundle = Bundle(self.place / name, self.place / "payload", cgroup)
         bundle.say(*(verbs or ("sleep 1000",)))
-        if pids:
-            bundle.linux["resources"]["pids"] = {"limit": pids}
+        bundle.linux["resources"].update(resources)
         bundle.save()
         return Container(self.runtime, bundle, name)
 
@@ -73,6 +76,10 @@ def _force(container: Container) -> tuple[str | Path, ...]:
 
 def _freeze(container: Container) -> tuple[str | Path, ...]:
     return ("pause", container.id)
+
+
+def _visit(container: Container) -> tuple[str | Path, ...]:
+    return ("exec", container.id, "/payload", "print", "x")
 
 
 def _start(container: Container) -> tuple[str | Path, ...]:
@@ -148,6 +155,7 @@ def lives(yard: Yard, scale: float, into: dict[str, str]) -> None:
             while yard.popen(*_force(container)).wait(SECONDS):
                 time.sleep(0.05)
     into["verbs killed"] = str(killed)
+    into["verbs refused, of a life with a killed one"] = str(refused)
 
 
 def visits(yard: Yard, scale: float, into: dict[str, str]) -> None:
@@ -159,30 +167,52 @@ def visits(yard: Yard, scale: float, into: dict[str, str]) -> None:
     with timed(into, f"{count} execs"):
         for _ in range(count):
             assert container.exec("print x").code == 0
-    words = ("exec", container.id, "/payload", "print", "x")
-    together = [yard.popen(*words) for _ in range(many(50, scale))]
+    together = [yard.popen(*_visit(container)) for _ in range(many(50, scale))]
     failed = sum(process.wait(SECONDS) != 0 for process in together)
     into[f"of {len(together)} execs at once failed"] = str(failed)
     assert container.delete("--force").code == 0
 
 
-def bomb(yard: Yard, scale: float, into: dict[str, str]) -> None:
-    """A container full of processes that breed, up to its limit, while verbs go on."""
-    container = yard.container(pids=200)
+def _beset(yard: Yard, load: str, script: str, into: dict[str, str], **resources: Any) -> None:
+    """A container that takes what it can get up to its limit, while verbs go on: on it, and whole
+    lives beside it."""
+    container = yard.container(**resources)
     shutil.copy("/bin/busybox", container.bundle.rootfs / "busybox")
-    script = "b() { b | b & }; b; while :; do :; done"
     container.bundle.process["args"] = ["/busybox", "sh", "-c", script]
     container.bundle.save()
     assert container.create().code == 0
     assert container.start().code == 0
     time.sleep(1)
-    with timed(into, "state beside a fork bomb"):
+    with timed(into, f"state beside a {load}"):
         assert container.state()["status"] == "running"
-    with timed(into, "delete --force of a fork bomb"):
+    beside = yard.container()
+    failed = 0
+    with timed(into, f"10 lives beside a {load}"):
+        for _ in range(10):
+            for words in (_create(beside), _start(beside), _visit(beside), _force(beside)):
+                failed += yard.popen(*words).wait(SECONDS) != 0
+    into[f"verbs beside a {load} that failed"] = str(failed)
+    for verb in ("pause", "resume"):
+        failed += yard.popen(verb, container.id).wait(SECONDS) != 0
+    into[f"pauses and resumes of a {load} that failed"] = str(failed)
+    assert container.state()["status"] == "running"
+    with timed(into, f"delete --force of a {load}"):
         assert container.delete("--force").code == 0
 
 
-LOADS = (crowd, idle, lives, visits, bomb)
+def bomb(yard: Yard, _scale: float, into: dict[str, str]) -> None:
+    """Processes that breed."""
+    script = "b() { b | b & }; b; while :; do :; done"
+    _beset(yard, "fork bomb", script, into, pids={"limit": 200})
+
+
+def hog(yard: Yard, _scale: float, into: dict[str, str]) -> None:
+    """Memory that is taken until the kernel kills who took it, again and again."""
+    script = "while :; do tail /dev/zero; done"
+    _beset(yard, "memory hog", script, into, memory={"limit": 64 << 20})
+
+
+LOADS = (crowd, idle, lives, visits, bomb, hog)
 
 
 def footprint(yard: Yard) -> dict[str, int]:
@@ -197,8 +227,9 @@ def footprint(yard: Yard) -> dict[str, int]:
     }
 
 
-def soak(name: str, scale: float) -> dict[str, str]:
-    """Every load on a runtime: {what: how it went}. What is left at the end is "left"."""
+def soak(name: str, scale: float, patience: float = 60) -> dict[str, str]:
+    """Every load on a runtime: {what: how it went}. What is left at the end is "left", and what the
+    kernel keeps "… more than before"; how far it is, is told on stderr."""
     place = Path(tempfile.mkdtemp(prefix="pyrun-soak-"))
     place.chmod(0o755)
     into: dict[str, str] = {}
@@ -207,13 +238,17 @@ def soak(name: str, scale: float) -> dict[str, str]:
         sources = sorted(PAYLOAD.glob("*.c"))
         subprocess.run(["cc", *flags, "-o", place / "payload", *sources], check=True)
         yard = Yard(name, place)
-        before = footprint(yard)
+        before, kept = footprint(yard), kernel.kept()
         for load in LOADS:
             load(yard, scale, into)
+            print(f"{name}: {json.dumps(into)}", file=sys.stderr, flush=True)
         eventually(lambda: footprint(yard) == before, 3)
         after = footprint(yard)
         grown = {what: after[what] - before[what] for what in after if after[what] > before[what]}
         into["left"] = ", ".join(f"{count} {what}" for what, count in grown.items()) or "nothing"
+        with timed(into, "until its cgroups are gone from the kernel"):
+            growth = kernel.growth(kept, patience)
+        into |= {f"{what} more than before": str(amount) for what, amount in growth.items()}
     finally:
         leftovers.clear()
         leftovers.remove_parents()
@@ -229,7 +264,11 @@ def main(words: list[str]) -> int:
     options = parser.parse_args(words)
     leftovers.become_subreaper(yes=True)
     with leftovers.own_view():
+        if "crun" in options.runtimes:
+            leftovers.hugetlb_for_crun()
         columns = [soak(name, options.scale) for name in options.runtimes]
+    with contextlib.suppress(OSError):
+        os.rmdir(leftovers.CGROUPS / "hugetlb")  # once it is mounted nowhere
     print(f"| | {' | '.join(options.runtimes)} |\n|---|{'--:|' * len(columns)}")
     for what in columns[0]:
         print(f"| {what} | {' | '.join(column.get(what, '') for column in columns)} |")

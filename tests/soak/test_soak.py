@@ -3,11 +3,17 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
 import pytest
 
 from life import leftovers
+from life.runtimes import eventually
 from needs import needs
-from soak import loads
+from soak import kernel, loads
 
 pytestmark = [needs("root", "busybox", "cc")]
 
@@ -16,14 +22,45 @@ def test_small_loads() -> None:
     leftovers.become_subreaper(yes=True)
     try:
         with leftovers.own_view():
-            found = loads.soak("pyrun", 0.001)
+            found = loads.soak("pyrun", 0.001, 0)
     finally:
         leftovers.become_subreaper(yes=False)
     assert found["left"] == "nothing"
     failed = {what: count for what, count in found.items() if what.endswith("failed")}
-    assert len(failed) == 3
+    assert len(failed) == 7
     assert set(failed.values()) == {"0"}
     assert found["runtime processes beside 5 idle containers"] == "0"
+    assert "dying cgroups more than before" in found  # how many: others make some meanwhile
+
+
+@pytest.fixture
+def charged() -> Iterator[Path]:
+    """A cgroup that counts memory."""
+    place = next((p for p in leftovers.hierarchies() if p.name == "memory"), None)
+    if not place:
+        place = leftovers.CGROUPS
+        (place / "cgroup.subtree_control").write_text("+memory")
+    folder = place / f"pyrun-soak-{os.getpid()}"
+    folder.mkdir()
+    yield folder
+    if folder.exists():
+        folder.rmdir()
+
+
+def test_a_cgroup_that_lives_on_is_counted(charged: Path) -> None:
+    """A page of a tmpfs, charged to a cgroup that is gone, keeps it in the kernel."""
+    script = "echo $$ > $1/cgroup.procs; dd if=/dev/zero of=$2 bs=1M count=1"
+    page = Path(f"/dev/shm/pyrun-soak-{os.getpid()}")
+    try:
+        before = kernel.dying_cgroups()
+        words = ["sh", "-c", script, "sh", charged, page]
+        subprocess.run(words, check=True, capture_output=True)
+        charged.rmdir()
+        with_it = kernel.dying_cgroups()
+        assert with_it > before
+    finally:
+        page.unlink(missing_ok=True)
+    assert eventually(lambda: kernel.dying_cgroups() < with_it, 30)
 
 
 def test_what_is_left_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -34,7 +71,7 @@ def test_what_is_left_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     leftovers.become_subreaper(yes=True)
     try:
         with leftovers.own_view():
-            found = loads.soak("pyrun", 0.001)
+            found = loads.soak("pyrun", 0.001, 0)
     finally:
         leftovers.become_subreaper(yes=False)
     assert "1 state" in found["left"]
