@@ -10,6 +10,7 @@ import json
 import shutil
 import subprocess
 import tarfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,6 @@ FILES = {
 }
 FOLDERS = ("bin", "data", "dev", "etc", "proc", "root", "run", "srv", "srv/box", "sys", "tmp")
 CONFIG = {
-    "Cmd": ["sh"],
     "Env": ["PATH=/bin", "MADE_BY=image"],
     "WorkingDir": "/",
 }
@@ -76,14 +76,14 @@ def _encode(value: Any) -> bytes:
     return json.dumps(value).encode()
 
 
-def write(path: Path, name: str = NAME) -> Path:
-    """The image as an archive at this path."""
+def write(path: Path, name: str = NAME, command: Sequence[str] = ("sh",)) -> Path:
+    """The image as an archive at this path; `command` is run where none is said."""
     root = layer()
     config = _encode(
         {
             "architecture": "amd64",
             "os": "linux",
-            "config": CONFIG,
+            "config": {**CONFIG, "Cmd": list(command)},
             "rootfs": {"type": "layers", "diff_ids": [f"sha256:{_digest(root)}"]},
         }
     )

@@ -148,7 +148,7 @@ def test_containerd(installed: Host) -> None:
 
 
 def test_tables_that_no_engine_here_reads() -> None:
-    """containerd 2 and CRI-O: the same values, in the form that their manuals have."""
+    """CRI-O and, but for test_pods.py, containerd 2: the same values, in their manuals' form."""
     second = tomllib.loads(pages.block_after(pages.ENGINES, "## containerd 2.x\n"))
     assert second["version"] == 3
     runtimes = second["plugins"]["io.containerd.cri.v1.runtime"]["containerd"]["runtimes"]

@@ -1,0 +1,169 @@
+# SPDX-License-Identifier: Apache-2.0
+"""containerd as a kubelet drives it: pods, over the Container Runtime Interface (CRI), on a host of
+their own. A handler for each runtime, as the documented tables make it."""
+
+from __future__ import annotations
+
+import base64
+import itertools
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from . import image, pages
+from .host import PATIENCE, Failed, Host, Result, eventually, runtime_path
+
+_numbers = itertools.count(1)
+TESTS = Path(__file__).parent.parent
+SOCKET = "/run/containerd/containerd.sock"
+PAUSE = "localhost/pause:latest"  # what keeps a pod's namespaces
+LOGS = "/run/pods"
+RUNNING, EXITED = 1, 2  # of runtime.v1.ContainerState; 0, created, is left out by JSON
+POD, CONTAINER, NODE = 0, 1, 2  # of runtime.v1.NamespaceMode
+INSTALLED = "/usr/local/bin/pyrun"  # the pages' path
+PLUGIN = {1: "io.containerd.grpc.v1.cri", 2: "io.containerd.cri.v1.runtime"}
+ON_NODE = {"security_context": {"namespace_options": {"network": NODE}}}
+# A network of one address, on loopback. containerd 1 asks for a plugin named loopback as well.
+NETWORK = {"cniVersion": "0.4.0", "name": "alone", "plugins": [{"type": "alone"}]}
+NETWORK_PLUGIN = """#!/bin/sh
+[ "$CNI_COMMAND" = VERSION ] && echo '{"cniVersion": "0.4.0", "supportedVersions": ["0.4.0"]}'
+[ "$CNI_COMMAND" = ADD ] || exit 0
+nsenter --net="$CNI_NETNS" sh -c 'ip link set lo up; ip address replace 10.9.8.7/32 dev lo'
+echo '{"cniVersion": "0.4.0", "interfaces": [{"name": "'$CNI_IFNAME'", "sandbox": "'$CNI_NETNS'"}],
+"ips": [{"version": "4", "interface": 0, "address": "10.9.8.7/32"}]}'
+"""
+
+
+def configuration(version: int) -> str:
+    """config.toml of containerd 1 or 2: the page's block, with this tree's pyrun, and runc."""
+    page = pages.block_after(pages.ENGINES, f"## containerd {version}.x\n")
+    handler = page.replace(INSTALLED, runtime_path("pyrun"))
+    handler = handler.replace("SystemdCgroup = true", "SystemdCgroup = false")
+    table = handler[handler.index("[") :]
+    peer = table.replace("runtimes.pyrun", "runtimes.runc")
+    peer = peer.replace(runtime_path("pyrun"), runtime_path("runc"))
+    head = handler[: handler.index("[")]
+    own = f'[plugins."{PLUGIN[version]}"]\nrestrict_oom_score_adj = true\n'
+    if version == 1:
+        pause = f'sandbox_image = "{PAUSE}"\n'
+    else:
+        pause = f'[plugins."io.containerd.cri.v1.images".pinned_images]\nsandbox = "{PAUSE}"\n'
+    folders = f'[plugins."{PLUGIN[version]}".cni]\nbin_dir = "/run/cni"\nconf_dir = "/run/cni.d"\n'
+    return head + own + pause + folders + handler[len(head) :] + peer
+
+
+def later() -> Path:
+    """The folder of a containerd 2, which scripts/later may have to get."""
+    script = TESTS.parent / "scripts/later"
+    done = subprocess.run([script, "forky", "containerd"], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return Path(done.stdout.strip()) / "usr/bin"
+
+
+class Cri:
+    """Calls with a runtime's handler, and pods that go when the test is over."""
+
+    def __init__(self, host: Host, runtime: str) -> None:
+        self.host = host
+        self.runtime = runtime
+        self.pods: dict[str, Any] = {}
+
+    @staticmethod
+    def prepare(host: Host, version: int) -> None:
+        """A containerd that serves, with both images."""
+        if version == 2:
+            host.environment["PATH"] = f"{later()}:{host.environment['PATH']}"
+        for name in ("alone", "loopback"):
+            host.write(f"/run/cni/{name}", NETWORK_PLUGIN)
+            host.path(f"/run/cni/{name}").chmod(0o755)
+        host.write("/run/cni.d/10-alone.conflist", json.dumps(NETWORK))
+        host.write("/etc/containerd/config.toml", configuration(version))
+        host.daemon("containerd", ready=lambda: host("ctr", "version").code == 0)
+        pause = ("sleep", "1000000")
+        for archive in (
+            image.write(host.folder / "box.tar"),
+            image.write(host.folder / "pause.tar", PAUSE, pause),
+        ):
+            host.ask("ctr", "--namespace=k8s.io", "images", "import", archive)
+        ready = Cri(host, "pyrun")
+        assert eventually(lambda: ready("Version", {}).code == 0)
+
+    def __call__(self, method: str, request: dict[str, Any]) -> Result:
+        """One call."""
+        done = subprocess.run(
+            [sys.executable, "-m", "engines.cri_call", self.host.path(SOCKET), method],
+            input=json.dumps(request), capture_output=True, text=True, cwd=TESTS,
+            timeout=2 * PATIENCE,
+        )  # fmt: skip
+        return Result(done.returncode, done.stdout, done.stderr)
+
+    def ask(self, method: str, **request: Any) -> dict[str, Any]:
+        """The same, which must work: the answer."""
+        result = self(method, request)
+        if result.code != 0:
+            raise Failed([method, json.dumps(request)], result)
+        found: dict[str, Any] = json.loads(result.out)
+        return found
+
+    def pod(self, **linux: Any) -> str:
+        """A pod's id; `linux`: its LinuxPodSandboxConfig."""
+        name = f"pod{next(_numbers)}"
+        config = {
+            "metadata": {"name": name, "uid": name, "namespace": "default"},
+            "hostname": "" if linux == ON_NODE else "boxed",  # the machine's
+            "log_directory": f"{LOGS}/{name}",
+            "linux": {"cgroup_parent": f"/{self.host.folder.name}-{name}", **linux},
+        }
+        answer = self.ask("RunPodSandbox", config=config, runtime_handler=self.runtime)
+        made: str = answer["pod_sandbox_id"]
+        self.pods[made] = config
+        return made
+
+    def started(self, pod: str, *command: str, **config: Any) -> str:
+        """A container's id; `config`: fields of its ContainerConfig."""
+        name = f"box{next(_numbers)}"
+        whole = {
+            "metadata": {"name": name},
+            "image": {"image": image.NAME},
+            "command": list(command or ("sleep", "100000")),
+            "log_path": name,
+            **config,
+        }
+        answer = self.ask("CreateContainer", pod_sandbox_id=pod, config=whole,
+                          sandbox_config=self.pods[pod])  # fmt: skip
+        made: str = answer["container_id"]
+        self.ask("StartContainer", container_id=made)
+        return made
+
+    def exec(self, container: str, *words: str) -> Result:
+        """What a kubelet does for a probe."""
+        answer = self.ask("ExecSync", container_id=container, cmd=list(words), timeout=30)
+        out, err = (base64.b64decode(answer.get(name, "")) for name in ("stdout", "stderr"))
+        return Result(answer.get("exit_code", 0), out.decode(), err.decode())
+
+    def status(self, container: str) -> dict[str, Any]:
+        """Of a container."""
+        found: dict[str, Any] = self.ask("ContainerStatus", container_id=container)["status"]
+        return found
+
+    def log(self, pod: str) -> list[str]:
+        """What the pod's containers printed: "STREAM TEXT" of each line."""
+        folder = self.host.path(self.pods[pod]["log_directory"])
+        lines = [line for file in folder.iterdir() for line in file.read_text().splitlines()]
+        return [" ".join((words := line.split())[1:2] + words[3:]) for line in lines]
+
+    def end(self, pod: str) -> None:
+        """Stops a pod and removes it, with all that is in it."""
+        self.ask("StopPodSandbox", pod_sandbox_id=pod)
+        self.ask("RemovePodSandbox", pod_sandbox_id=pod)
+        del self.pods[pod]
+
+    def clean(self) -> None:
+        """Ends what is left."""
+        for pod in list(self.pods):
+            self.end(pod)
+
+
+__all__ = ["CONTAINER", "EXITED", "NODE", "ON_NODE", "POD", "RUNNING", "Cri"]
