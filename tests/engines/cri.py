@@ -54,14 +54,6 @@ def configuration(version: int) -> str:
     return head + own + pause + folders + handler[len(head) :] + peer
 
 
-def later() -> Path:
-    """The folder of a containerd 2, which scripts/later may have to get."""
-    script = TESTS.parent / "scripts/later"
-    done = subprocess.run([script, "forky", "containerd"], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    return Path(done.stdout.strip()) / "usr/bin"
-
-
 class Cri:
     """Calls with a runtime's handler, and pods that go when the test is over."""
 
@@ -74,7 +66,7 @@ class Cri:
     def prepare(host: Host, version: int) -> None:
         """A containerd that serves, with both images."""
         if version == 2:
-            host.environment["PATH"] = f"{later()}:{host.environment['PATH']}"
+            host.take_later("containerd", ("containerd", "containerd-shim-runc-v2", "ctr"))
         for name in ("alone", "loopback"):
             host.write(f"/run/cni/{name}", NETWORK_PLUGIN)
             host.path(f"/run/cni/{name}").chmod(0o755)

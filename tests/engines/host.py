@@ -174,6 +174,19 @@ class Host:
         path.write_text(text)
         return str(inside)
 
+    def take_later(self, package: str, programs: Sequence[str]) -> None:
+        """Before the machine's own, these programs of a later Debian's package, which
+        scripts/later may have to get. Not its runc: that wants a later libc."""
+        script = Path(__file__).parent.parent.parent / "scripts/later"
+        done = subprocess.run([script, "forky", package], capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        place = self.folder / "later"
+        place.mkdir()
+        for program in programs:
+            [found] = Path(done.stdout.strip()).glob(f"usr/*bin/{program}")
+            (place / program).symlink_to(found)
+        self.environment["PATH"] = f"{place}:{self.environment['PATH']}"
+
     def processes(self) -> list[str]:
         """The command lines of everything that runs on it, but for its first process."""
         found = []
