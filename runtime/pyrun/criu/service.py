@@ -5,6 +5,7 @@ the way (notifications), and answers.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import select
 import shutil
@@ -199,6 +200,9 @@ def _become(
     ours.close()
     for fd in (theirs.fileno(), *keep):
         os.set_inheritable(fd, True)  # noqa: FBT003 - takes no keyword
+    with contextlib.suppress(PermissionError):
+        # A process that was saved without supplementary groups keeps those that CRIU has.
+        os.setgroups([])
     os.execve(path, ["criu", "swrk", str(theirs.fileno())], environment())  # noqa: S606
 
 
