@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The smallest memory limit in which a container runs `true`, on cgroup v2.
 
-There the init is in the cgroup from its first instruction, so what the runtime itself takes in it
-counts; v1 moves it there later, and does not count what it has by then.
+There whatever a process takes in the cgroup is its own, wherever it goes; pyrun's init is in it
+from its first instruction. v1 does not count what a process has when it is moved there.
 """
 
 from __future__ import annotations

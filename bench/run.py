@@ -13,6 +13,7 @@ import argparse
 import gc
 import os
 import shutil
+import signal
 import sys
 import tempfile
 import time
@@ -42,7 +43,7 @@ RUNS, QUICK_RUNS = 100, 12
 WARM_UP = 2  # rounds that are not counted: page cache, compiled caches
 MEMORY_RUNS = 3  # memory hardly varies
 GROWTH_ROUNDS, LIVE_ROUNDS, CROWD_ROUNDS = 15, 9, 5
-QUICK_CROWD, QUICK_POINTS = 10, 2  # how many of a curve's points --quick takes: the first
+QUICK_CROWD, QUICK_POINTS = 5, 2  # how many of a curve's points --quick takes: the first
 # In the order in which they are measured: what leaves the kernel much to take apart comes last.
 PARTS = ("verbs", "growth", "memory", "least", "crowd", "live")
 
@@ -116,7 +117,7 @@ def rounds(
     found: dict[str, dict[str, list[int]]] = {
         runtime.name: {verb: [] for verb in jobs.VERBS} for runtime in there
     }
-    for number in range(-WARM_UP, count):
+    for number in range(-min(count, WARM_UP), count):
         turn = number % len(there)
         for job in jobs.JOBS:
             for runtime in there[turn:] + there[:turn]:
@@ -127,12 +128,12 @@ def rounds(
 
 
 def memory(
-    there: list[contestants.Runtime], commands: process.Commands
+    there: list[contestants.Runtime], commands: process.Commands, count: int
 ) -> dict[str, dict[str, float]]:
     """{contestant: {part: median KiB}}."""
     found = {}
     for runtime in there:
-        series = [jobs.peaks(runtime, commands) for _ in range(MEMORY_RUNS)]
+        series = [jobs.peaks(runtime, commands) for _ in range(count)]
         found[runtime.name] = {
             part: spread.median([parts[part] for parts in series]) for part in series[0]
         }
@@ -166,7 +167,8 @@ class Measurement:
 
     def measure_memory(self) -> None:
         """Peaks, and the init that waits."""
-        self._add({"memory": memory([*self.runtimes, self.floor], self.commands)})
+        count = min(self.opts.runs, MEMORY_RUNS)
+        self._add({"memory": memory([*self.runtimes, self.floor], self.commands, count)})
 
     def measure_least(self) -> None:
         """The smallest limit."""
@@ -240,6 +242,7 @@ def main() -> int:
     if os.geteuid() != 0:
         print("bench: needs root: the containers of the default bundle do", file=sys.stderr)
         return 1
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # cleans up as well
     with tempfile.TemporaryDirectory(prefix="pyrun-bench-") as work:
         try:
             hierarchy.see_all(Path(work))

@@ -51,10 +51,10 @@ def test_one_round(pyrun: Path, tmp_path: Path) -> None:
     for verb in ("create", "run", jobs.LIFECYCLE):
         assert results["times"]["floor"][verb]["min"] > 0
     check_growth(results, peers)
-    assert results["at once"]["count"] == 10
+    assert results["at once"]["count"] == 5
     assert all(results["at once"]["rates"][name]["min"] > 0 for name in ("pyrun", *peers))
     # Their own peaks, not that of the Python that measures them.
-    assert results["memory"]["floor"]["run"] < results["memory"]["pyrun"]["run"]
+    assert 0 < results["memory"]["floor"]["run"] < 4 * 1024
     assert results["memory"]["pyrun"]["init private"] > 0
 
 
