@@ -20,8 +20,8 @@ from hypothesis.stateful import (
 )
 
 from faults.sampling import ALL
+from faults.verbs import status_of
 from life.runtimes import Container, eventually
-from life.test_faults import status_of
 from needs import needs
 
 pytestmark = [needs("root"), pytest.mark.pyrun_only("its peers allow and refuse other things")]
