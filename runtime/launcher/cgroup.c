@@ -43,6 +43,18 @@ static bool inherit(const char *path, const char *file)
     return cgroup_write(own, text);
 }
 
+bool cgroup_is_free(void)
+{
+    const char *directories = us.template.directories, *end = filled + sizeof filled;
+    struct stat found;
+
+    for (uint32_t i = 0; i < us.template.header.directories; i++)
+        if (!template_fill(&us.template, template_next(&directories), filled, end) ||
+            lstat(filled, &found) == 0 || errno != ENOENT)
+            return false;
+    return true;
+}
+
 bool cgroup_make(void)
 {
     const struct template *from = &us.template;

@@ -230,8 +230,14 @@ static void undo(void)
 
     if (us.child.pid > 0)
         child_end(&us.child);
-    if (us.claimed && (!cgroup_remove() || !folder_remove()) && *us.pid)
+    if (!us.claimed || (cgroup_remove() && folder_remove()))
+        return;
+    if (*us.pid) {
+        box_close(); // with the lock, which it wants
         launcher_verb(sizeof words / sizeof *words - 1, (char **)words);
+    } else {
+        folder_remove(); // what is left of the cgroup is somebody's who came into it
+    }
 }
 
 // In the foreground: what Python becomes as well (pyrun/waiter.py).
@@ -254,7 +260,6 @@ static int wait_here(void)
         words[count++] = *word;
     box_decimal(pidfd, (uint64_t)us.child.pidfd);
     close(us.child.socket);
-    close(us.child.signals);
     box_close(); // for the verbs of others, as long as it runs
     return waiter(count, (char **)words, launcher_verb);
 }
@@ -265,7 +270,7 @@ static bool is_known(void)
 
     return !us.words->systemd && is_quiet() &&
            (!pid_file || template_is_path(pid_file, strlen(pid_file))) && values_find() &&
-           find_template();
+           find_template() && cgroup_is_free();
 }
 
 int create_box(const struct words *words)
@@ -279,7 +284,11 @@ int create_box(const struct words *words)
         return FAST_PYTHON;
     }
     hold_signals();
-    made = claim() && make() && (words->verb == VERB_CREATE || start());
+    made = claim() && make();
+    // From here on it is created: what comes waits, for who waits for the container.
+    close(us.child.signals);
+    us.child.signals = -1;
+    made = made && (words->verb == VERB_CREATE || start());
     if (!made) {
         undo();
         let_go();

@@ -52,6 +52,10 @@ bool folder_remove(void);
 // One value into a file of the kernel's.
 bool cgroup_write(const char *path, const char *text);
 
+// Whether none of its directories is there. To be asked before the record: by that, whoever is in
+// them is killed.
+bool cgroup_is_free(void);
+
 // Its directories, and their limits.
 bool cgroup_make(void);
 

@@ -201,6 +201,14 @@ static int carry_out(const struct words *words)
     return words->verb == VERB_KILL ? kill_init(words->signal) : delete_box(words->id);
 }
 
+// A link to us may name a handler: pyrun-HANDLER (pyrun/__main__.py).
+static bool names_handler(const char *argv0)
+{
+    const char *slash = strrchr(argv0, '/');
+
+    return strncmp(slash ? slash + 1 : argv0, "pyrun-", 6) == 0;
+}
+
 int fast_verb(int argc, char **argv)
 {
     struct sigaction ignore = {.sa_handler = SIG_IGN}, before;
@@ -209,6 +217,8 @@ int fast_verb(int argc, char **argv)
 
     if (getenv("PYRUN_NO_FAST") || !words_read(argc, argv, &words) ||
         (words.log && !box_can_log(words.log)))
+        return FAST_PYTHON;
+    if ((words.verb == VERB_CREATE || words.verb == VERB_RUN) && names_handler(argv[0]))
         return FAST_PYTHON;
     // A reader that goes away is an error to report, of the fifo or of standard output.
     if (sigaction(SIGPIPE, &ignore, &before) < 0)

@@ -59,8 +59,9 @@
 
 enum template_text {
     TEXT_CONFIG,
-    TEXT_OWN,   // /proc/self/cgroup of who made this
-    TEXT_TITLE, // argv[0] of the init
+    TEXT_OWN,    // /proc/self/cgroup of who made this
+    TEXT_PLACES, // the machine's name, and the lines of /proc/self/mountinfo that tell of cgroups
+    TEXT_TITLE,  // argv[0] of the init
     TEXT_INTENT,
     TEXT_CREATING, // state.json as soon as there is a process
     TEXT_CREATED,  // state.json at the end

@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/utsname.h>
 #include <unistd.h>
 
 #include "box.h"
@@ -52,6 +53,37 @@ static bool is_own_cgroup(const struct template *from)
             return false;
     }
     return *a == *b;
+}
+
+// No hierarchy has come or gone, and the machine has the name that it had (personality(2)).
+static bool is_same_place(const struct template *from)
+{
+    static char now[1 << 18], then[1 << 16];
+    const char *line = now;
+    struct utsname system;
+    size_t length;
+    ssize_t size = box_read(AT_FDCWD, "/proc/self/mountinfo", now, sizeof now);
+
+    if (size < 0 || uname(&system) < 0 ||
+        !template_fill(from, from->texts[TEXT_PLACES], then, then + sizeof then))
+        return false;
+    now[size] = '\0';
+    length = strlen(system.machine);
+    if (strncmp(then, system.machine, length) != 0 || then[length] != '\n')
+        return false;
+    for (const char *next, *other = then + length + 1;; line = next) {
+        const char *kind = strstr(line, " - cgroup");
+
+        if (!kind)
+            return *other == '\0';
+        // The line that it stands in.
+        while (kind > line && kind[-1] != '\n')
+            kind--;
+        next = strchr(kind, '\n');
+        if (!next++ || strncmp(other, kind, (size_t)(next - kind)) != 0)
+            return false;
+        other += next - kind;
+    }
 }
 
 static bool is_root(const char *path)
@@ -118,7 +150,8 @@ bool truth(const struct template *from)
     char path[PATH_MAX];
 
     if (!is_of_this_build(from) || !box_is_boot(header->boot_id) ||
-        effective_capabilities() != header->capabilities || !is_own_cgroup(from))
+        effective_capabilities() != header->capabilities || !is_own_cgroup(from) ||
+        !is_same_place(from))
         return false;
     for (uint32_t i = 0; i < header->checks; i++) {
         uint32_t kind;

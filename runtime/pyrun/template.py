@@ -10,7 +10,6 @@ import time
 
 from pyrun import log, state, sync
 from pyrun.compile import mount_options
-from pyrun.errors import Error
 from pyrun.prepare import ACTING_ANNOTATIONS
 
 TYPE_CHECKING = False
@@ -38,16 +37,16 @@ FACTS = ("layers", "extra_env", "preserve_fds", "links", "landlock_abi", "own_na
 def leave(prepared: Prepared, fifo: bool) -> None:
     """Write one for the container that was just made of `prepared`, if it is a plain one. Without
     it the next is made by Python as well, only slower."""
-    why = strangeness(prepared)
-    if why or not _is_time(prepared.opts):
-        log.debug(f"no template: {why or 'the last one is new'}")
-        return
-    from pyrun import template_file, template_shape  # once for many containers
-
     try:
-        template_file.store(prepared.opts, template_file.make(prepared, fifo))
-    except (template_shape.UnfitError, Error, OSError) as error:
-        log.debug(f"no template: {error}")
+        why = strangeness(prepared) or ("" if _is_time(prepared.opts) else "the last one is new")
+        if not why:
+            from pyrun import template_file  # once for many containers
+
+            template_file.store(prepared.opts, template_file.make(prepared, fifo))
+    except Exception as error:  # noqa: BLE001 - the container is there, whatever becomes of this
+        why = str(error) or type(error).__name__
+    if why:
+        log.debug(f"no template: {why}")
 
 
 def strangeness(prepared: Prepared) -> str:

@@ -14,6 +14,7 @@ has to be so on the host for the plan to be true.
 
 from __future__ import annotations
 
+import errno
 import os
 from _struct import pack, unpack_from
 from binascii import crc32
@@ -32,7 +33,7 @@ from pyrun import (
     template,
 )
 from pyrun import config as configs
-from pyrun.cgroup import devices, procs, resources
+from pyrun.cgroup import cgroupfs, devices, procs, resources
 from pyrun.cgroup.facts import facts as cgroup_facts
 from pyrun.cgroup.plan import plan as cgroup_plan
 from pyrun.compile import donations, mount_options
@@ -185,6 +186,7 @@ def _texts(other: Prepared, shape: Shape, container: Container) -> tuple[bytes, 
     texts = (
         shape.text,
         init.read_text("/proc/self/cgroup"),
+        _places(),
         f"pyrun:init {mark(ID)}",
         jsonscan.dumps(container.intent),
         jsonscan.dumps({**started, "phase": init.CREATING}),
@@ -196,6 +198,13 @@ def _texts(other: Prepared, shape: Shape, container: Container) -> tuple[bytes, 
         "" if score is None else str(score),
     )
     return tuple(text if isinstance(text, bytes) else os.fsencode(text) for text in texts)
+
+
+def _places() -> str:
+    """The machine's name, and each line of mountinfo that tells of a hierarchy."""
+    lines = cgroupfs.read("/proc/self/mountinfo").split("\n")
+    places = [line for line in lines if " - cgroup" in line]
+    return "".join(f"{line}\n" for line in [os.uname().machine, *places])
 
 
 def _compile(prepared: Prepared, shape: Shape) -> Prepared:
@@ -295,7 +304,8 @@ def _writes(other: Prepared, real: dict[str, str]) -> list[tuple[str, str]]:
 
 
 def store(opts: Options, data: bytes) -> None:
-    """In the place of one for the same config, else in a free one, else in that of the oldest."""
+    """In the place of a damaged one, or of one for the same config, else in a free one, else in
+    that of the oldest."""
     if len(data) > LIMIT:
         raise UnfitError("it is too large")
     folder = template.folder(opts)
@@ -306,21 +316,25 @@ def store(opts: Options, data: bytes) -> None:
         number = min(present, key=lambda name: os.stat(f"{folder}/{name}").st_mtime_ns)
     for name in present:
         with open(f"{folder}/{name}", "rb") as file:
-            if pattern(file.read()) == pattern(data):
+            if pattern(file.read()) in (b"", pattern(data)):
                 number = name
                 break
     temporary = f"{folder}/.{os.getpid()}"
     teardown.forget(temporary)  # a killed one with our pid may have left it
     fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
     try:
-        os.write(fd, data)
+        if os.write(fd, data) != len(data):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     finally:
         os.close(fd)
     os.rename(temporary, f"{folder}/{number}")
 
 
-def pattern(data: bytes) -> tuple[int, bytes]:
-    """For what it is: create or run, and the config's text with its holes."""
+def pattern(data: bytes) -> bytes:
+    """For what it is: create or run, and the config's text with its holes; of a file that is not
+    whole, nothing."""
+    if len(data) < HEAD_SIZE or crc32(data[16:]) != unpack_from("=I", data, 12)[0]:
+        return b""
     flags, _, count = unpack_from("=III", data, 20)
     at = begin = HEAD_SIZE + 8 * count
     (pieces,) = unpack_from("=I", data, at)
@@ -328,4 +342,4 @@ def pattern(data: bytes) -> tuple[int, bytes]:
     for _ in range(pieces):
         (piece,) = unpack_from("=I", data, at)
         at += 4 + (0 if piece & VALUE else piece)
-    return flags & RUN, data[begin:at]
+    return bytes([flags & RUN]) + data[begin:at]

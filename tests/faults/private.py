@@ -7,6 +7,7 @@ import contextlib
 import ctypes
 import os
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,15 +18,18 @@ CLONE_NEWIPC, CLONE_NEWNET = 0x08000000, 0x40000000
 def hide(place: Path, *, keep_run: bool) -> None:
     """An empty /tmp, /run and /dev/pts in this mount namespace, and `place` where it was. With
     `keep_run` /run stays: systemd is there."""
-    fd = os.open(place, os.O_PATH | os.O_DIRECTORY)
+    # The runtime as well, where it was installed into /tmp.
+    kept = [place, *(path for path in (Path(sys.prefix),) if path.is_relative_to("/tmp"))]
+    fds = [os.open(path, os.O_PATH | os.O_DIRECTORY) for path in kept]
     _empty("/tmp", "mode=1777")
-    place.mkdir(mode=0o755, parents=True, exist_ok=True)
-    # mount(8) would look for the name again, which leads to the new folder.
-    if ctypes.CDLL(None, use_errno=True).mount(
-        f"/proc/self/fd/{fd}".encode(), bytes(place), None, MS_BIND, None
-    ):
-        raise OSError(ctypes.get_errno(), f"bind {place}")
-    os.close(fd)
+    for path, fd in zip(kept, fds, strict=True):
+        path.mkdir(mode=0o755, parents=True, exist_ok=True)
+        # mount(8) would look for the name again, which leads to the new folder.
+        if ctypes.CDLL(None, use_errno=True).mount(
+            f"/proc/self/fd/{fd}".encode(), bytes(path), None, MS_BIND, None
+        ):
+            raise OSError(ctypes.get_errno(), f"bind {path}")
+        os.close(fd)
     if not keep_run:
         _empty("/run", "mode=755")
     subprocess.run(

@@ -6,6 +6,7 @@ from __future__ import annotations
 import binascii
 import sys
 import time
+from collections.abc import Sequence
 from typing import Any
 
 from life.runtimes import Container, Result
@@ -21,10 +22,12 @@ class Maker:
         self.trace = container.bundle.path / "trace"
         self.templates = container.runtime.root / ".cache/create"
 
-    def make(self, verb: str = "create", **how: Any) -> tuple[Result, bool]:
+    def make(
+        self, verb: str = "create", prefix_more: Sequence[str] = (), **how: Any
+    ) -> tuple[Result, bool]:
         """The verb's result, and whether Python was started for it."""
         # Not -f: its init would keep strace waiting.
-        prefix = ["strace", "-qq", "-e", "trace=execve", "-o", str(self.trace)]
+        prefix = [*prefix_more, "strace", "-qq", "-e", "trace=execve", "-o", str(self.trace)]
         result = self.container.create(verb=verb, prefix=prefix, **how)
         lines = [line for line in self.trace.read_text().splitlines() if "execve(" in line]
         return result, any("/interpreter" in line or "/python3" in line for line in lines)

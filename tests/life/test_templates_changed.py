@@ -7,6 +7,7 @@ import json
 import os
 import signal
 import subprocess
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -245,3 +246,83 @@ def test_hundred_at_once(maker: Maker) -> None:
     assert len(pids) == len(ids)
     for name in ids:
         assert container.runtime("delete", "--force", name) == (0, "", "")
+
+
+def test_killed_at_a_strangers_cgroup(
+    maker: Maker, make_container: Callable[[], Container]
+) -> None:
+    """By what is on record `delete --force` kills: nothing of anybody else's may be there."""
+    maker.prime()
+    stranger = make_container()
+    stranger.bundle.linux["cgroupsPath"] = maker.container.bundle.linux["cgroupsPath"]
+    stranger.started("sleep 1000")
+    kill = ["strace", "-qq", "-o", "/dev/null", "-e", "inject=mkdir:signal=KILL:when=1"]
+    maker.container.create(prefix=kill)
+    assert maker.container.delete("--force").code == 0
+    assert stranger.status() == "running"
+
+
+def test_a_link_that_names_a_handler(maker: Maker) -> None:
+    maker.prime()
+    link = maker.container.bundle.path / "pyrun-nosuch"
+    link.symlink_to(maker.container.runtime.path)
+    maker.container.runtime.path = str(link)
+    result = maker.container.create()
+    assert (result.code, "handler" in result.err) == (1, True)
+
+
+@pytest.mark.parametrize("size", [0, 300])
+def test_a_damaged_template_is_replaced(maker: Maker, size: int) -> None:
+    """It is no reason for a container not to be made, nor to have none."""
+    maker.prime()
+    path = maker.templates / "0"
+    path.write_bytes(path.read_bytes()[:size])
+    time.sleep(0.3)
+    result, python = maker.make()
+    assert (result, python) == ((0, "", ""), True)
+    maker.delete()
+    assert [path.name for path in maker.templates.iterdir()] == ["0"]
+    assert maker.make() == ((0, "", ""), False)
+
+
+def test_no_place_for_templates(maker: Maker) -> None:
+    (maker.container.runtime.root / ".cache").write_text("")
+    assert maker.container.create() == (0, "", "")
+
+
+def test_what_cannot_be_undone_is_left_to_delete(maker: Maker) -> None:
+    """Somebody made a cgroup below: the failure is told, and nothing hangs."""
+    maker.prime()
+    (maker.container.bundle.rootfs / "payload").unlink()
+    path = maker.container.bundle.linux["cgroupsPath"]
+    below = Path(f"/sys/fs/cgroup/pids{path}/below")
+    slow = ["strace", "-qq", "-o", "/dev/null", "-e", "inject=poll:delay_enter=500000:when=1"]
+    container = maker.container
+    with open(container.bundle.path / "errors", "w+") as errors:
+        words = ["create", "--bundle", container.bundle.path, container.id]
+        process = container.runtime.popen(*words, prefix=slow, stderr=errors)
+        assert eventually(below.parent.exists)
+        below.mkdir()
+        assert process.wait(15) == 1
+        errors.seek(0)
+        assert "/payload" in errors.read()
+    assert not below.exists()
+    assert not (container.runtime.root / container.id).exists()
+
+
+def test_another_mount_of_a_hierarchy(maker: Maker, tmp_path: Path) -> None:
+    """Which hierarchies are there, and where, is for Python to look at."""
+    maker.prime()
+    subprocess.run(["mount", "-t", "cgroup", "-o", "pids", "cgroup", tmp_path], check=True)
+    try:
+        result, python = maker.make()
+        assert (result, python) == ((0, "", ""), True)
+    finally:
+        subprocess.run(["umount", tmp_path], check=True)
+
+
+def test_another_personality(maker: Maker) -> None:
+    """To which a filter of system calls would be another."""
+    maker.prime()
+    result, python = maker.make(prefix_more=["setarch", "i686"])
+    assert (result.code, python) == (0, True)

@@ -17,6 +17,8 @@ def run(opts: Options) -> int:
     """Create the container and return; it waits at its exec fifo."""
     prepared = prepare(opts, fifo=True)
     check_terminal(prepared.config, opts, detach=True)
-    Creation(prepared).create()
+    creation = Creation(prepared)
+    creation.create()
+    creation.container.unlock()
     template.leave(prepared, fifo=True)
     return 0

@@ -27,10 +27,10 @@ def run(opts: Options) -> int:
     proxy = _notify_proxy(creation)
     if opts["detach"]:
         _start(creation, child)
+        creation.container.unlock()
         template.leave(prepared, fifo=False)
         if proxy:
             interruption.allow()
-            creation.container.unlock()
             proxy.wait(child.pidfd, child.pid)
         return 0
     from pyrun import waiter  # only who waits needs it
@@ -39,8 +39,8 @@ def run(opts: Options) -> int:
     if not opts["no_subreaper"]:
         launch.become_subreaper(yes=True)
     _start(creation, child)
-    template.leave(prepared, fifo=False)
     creation.container.unlock()  # for the verbs of others, as long as it runs
+    template.leave(prepared, fifo=False)
     last = waiter.WAIT if opts["keep"] else waiter.DELETE
     words = waiter.at_the_end(opts, creation.container, last)
     return waiter.become(launcher, child, creation.master, proxy, words)
