@@ -84,10 +84,10 @@ def test_links_of_the_container_stay_in_it(inside: Inside, bundle: Bundle, sourc
         (bundle.rootfs / name).symlink_to(outside)
     (bundle.rootfs / "up").symlink_to("../../../../../../tmp")
     before = Path("/proc/self/mountinfo").read_text()
-    add(inside.container, *(bind(source, place) for place in ("/link/x", "/up/y")))
-    assert {f"{outside}/x", "/tmp/y"} <= inside.mounts().keys()
+    add(inside.container, *(bind(source, place) for place in ("/link/x", "/up/pyrun-y")))
+    assert {f"{outside}/x", "/tmp/pyrun-y"} <= inside.mounts().keys()
     assert list(outside.iterdir()) == []
-    assert not Path("/tmp/y").exists()
+    assert not Path("/tmp/pyrun-y").exists()
     assert Path("/proc/self/mountinfo").read_text() == before
 
 
