@@ -84,14 +84,19 @@ def keep_hugetlb_apart() -> int:
 
 def hugetlb_for_crun() -> None:
     """crun 1.8 wants no controller in the v2 tree of a hybrid host: there, hugetlb gets a v1
-    hierarchy as the others have, in this view. It may have one that only another run's shows."""
+    hierarchy as the others have, in this view. It may have one that only another run's shows. The
+    v2 tree may keep it for a moment: until the last cgroup that had it is freed."""
     keep_hugetlb_apart()
     hybrid = (CGROUPS / "unified/cgroup.controllers").exists()
     place = CGROUPS / "hugetlb"
     if hybrid and "hugetlb" in Path("/proc/cgroups").read_text() and not place.is_mount():
         place.mkdir(exist_ok=True)
         command = ["mount", "-t", "cgroup", "-o", "hugetlb", "cgroup", str(place)]
-        subprocess.run(command, check=True)
+        deadline = time.monotonic() + 10
+        while subprocess.run(command, capture_output=True).returncode:
+            if time.monotonic() > deadline:
+                subprocess.run(command, check=True)
+            time.sleep(0.2)
 
 
 def hierarchies() -> list[Path]:
