@@ -39,6 +39,18 @@ ssize_t box_read(int folder, const char *path, char *out, size_t size)
     return fd < 0 ? -1 : box_read_open(fd, out, size);
 }
 
+ssize_t box_read_regular(const char *path, char *out, size_t size)
+{
+    int fd = open(path, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+    struct stat found;
+
+    if (fd >= 0 && fstat(fd, &found) == 0 && S_ISREG(found.st_mode))
+        return box_read_open(fd, out, size);
+    if (fd >= 0)
+        close(fd);
+    return -1;
+}
+
 char *box_decimal(char *out, uint64_t number)
 {
     uint64_t unit = 1;

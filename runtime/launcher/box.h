@@ -37,6 +37,9 @@ enum answer box_open(const struct words *words);
 ssize_t box_read_open(int fd, char *out, size_t size);
 ssize_t box_read(int folder, const char *path, char *out, size_t size);
 
+// Of a regular file, to which links may lead; of nothing else, for a pipe could be read only once.
+ssize_t box_read_regular(const char *path, char *out, size_t size);
+
 // CRC-32, as zlib's.
 uint32_t box_sum(const void *data, size_t size);
 

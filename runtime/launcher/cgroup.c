@@ -99,7 +99,7 @@ bool cgroup_remove(void)
     return true;
 }
 
-bool cgroup_join(void)
+bool cgroup_join(uint32_t from)
 {
     const struct timespec moment = {.tv_nsec = 30000000};
     const char *directories = us.template.directories, *end = filled + sizeof filled - 16;
@@ -109,6 +109,8 @@ bool cgroup_join(void)
 
         if (!stop)
             return false;
+        if (i < from)
+            continue;
         stpcpy(stop, "/cgroup.procs");
         // EINVAL: so new that the cpu controller can't move it yet.
         for (int left = PATIENCE; !cgroup_write(filled, us.pid); left--)

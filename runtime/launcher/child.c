@@ -84,15 +84,17 @@ static void become_executor(int program, int socket, const char *title)
     _exit(127);
 }
 
-bool child_start(struct child *out, const char *executor, const char *title, uint64_t namespaces)
+bool child_start(struct child *out, const char *executor, const char *title, uint64_t namespaces,
+                 int into)
 {
     int program = seal_program(executor);
     int pair[2];
     long pid = -1;
     struct clone_args args = {
-        .flags = namespaces | CLONE_PIDFD,
+        .flags = namespaces | CLONE_PIDFD | (into < 0 ? 0 : CLONE_INTO_CGROUP),
         .pidfd = (uint64_t)(uintptr_t)&out->pidfd,
         .exit_signal = SIGCHLD,
+        .cgroup = into < 0 ? 0 : (uint64_t)into,
     };
 
     if (program < 0)

@@ -19,8 +19,10 @@ struct child {
     int signals; // a signalfd of those by which we are interrupted
 };
 
-// Starts the executor, which waits for its plan, in new namespaces.
-bool child_start(struct child *out, const char *executor, const char *title, uint64_t namespaces);
+// Starts the executor, which waits for its plan, in new namespaces; in the cgroup of this v2
+// directory, or in ours (-1).
+bool child_start(struct child *out, const char *executor, const char *title, uint64_t namespaces,
+                 int into);
 
 // Hands over descriptors, and the plan.
 bool child_send_plan(const struct child *child, const int *fds, size_t count, const char *plan,

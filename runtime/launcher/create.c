@@ -7,13 +7,11 @@
 
 #include <fcntl.h>
 #include <limits.h>
-#include <signal.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/prctl.h>
-#include <sys/signalfd.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -22,43 +20,19 @@
 #include "launcher.h"
 #include "waiter.h"
 
-#define READY 8 // points of pyrun/sync.py
-#define START 9
 #define FIFO (O_NOFOLLOW | O_CLOEXEC)
-
-#define COUNT (sizeof INTERRUPTS / sizeof *INTERRUPTS)
-
-static const int INTERRUPTS[] = {SIGHUP, SIGINT, SIGTERM}; // as pyrun/interruption.py
-
-struct creation us = {.child = {.pidfd = -1, .signals = -1}};
-char filled[2 * TEMPLATE_LIMIT];
 
 static bool find_template(void)
 {
     static char config[TEMPLATE_LIMIT];
+    const struct template_place place = {box.root, TEMPLATE_FOLDER "/", TEMPLATE_MOST,
+                                         us.words->verb == VERB_RUN ? TEMPLATE_RUN : 0};
     char path[PATH_MAX + 16];
     ssize_t size;
 
     stpcpy(stpcpy(path, us.bundle), "/config.json");
-    // As any other program, which follows a link there.
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
-    if (fd < 0)
-        return false;
-    size = box_read_open(fd, config, sizeof config);
-    return size > 0 &&
-           template_find(&us.template, box.root, config, (size_t)size, us.words->verb == VERB_RUN);
-}
-
-// What Python would heed of the environment.
-static bool is_quiet(void)
-{
-    static const char *const NAMES[] = {"NOTIFY_SOCKET", "LISTEN_PID", "LISTEN_FDS",
-                                        "RUN_OCI_SECCOMP_RECEIVER"};
-
-    for (size_t i = 0; i < sizeof NAMES / sizeof *NAMES; i++)
-        if (getenv(NAMES[i]))
-            return false;
-    return true;
+    size = box_read_regular(path, config, sizeof config);
+    return size > 0 && template_find(&us.template, &place, config, (size_t)size);
 }
 
 // ---- Its process. ----
@@ -78,45 +52,6 @@ static bool record(void)
     box_decimal(us.started, box.header.started);
     value(VALUE_STARTED, us.started);
     return folder_put("state.json", TEXT_CREATING, true);
-}
-
-static bool score(void)
-{
-    char path[sizeof "/proc//oom_score_adj" + 10] = "/proc/";
-
-    if (!template_fill(&us.template, us.template.texts[TEXT_SCORE], filled, filled + sizeof filled))
-        return false;
-    stpcpy(stpcpy(path + strlen(path), us.pid), "/oom_score_adj");
-    return !*filled || cgroup_write(path, filled);
-}
-
-static bool start_executor(void)
-{
-    char executor[PATH_MAX];
-
-    return launcher_file("executor", executor) &&
-           template_fill(&us.template, us.template.texts[TEXT_TITLE], filled,
-                         filled + sizeof filled) &&
-           child_start(&us.child, executor, filled, us.template.header.namespaces);
-}
-
-static bool send_plan(const int *fds, size_t count)
-{
-    size_t size = template_plan(&us.template, filled, filled + sizeof filled);
-
-    return size && child_send_plan(&us.child, fds, count, filled, size);
-}
-
-// Until it is at this point, which stays unanswered; 0: until it has become the user's program.
-static bool serve(int until)
-{
-    struct message message;
-    int kind;
-
-    while ((kind = child_hear(&us.child, &message)) == MESSAGE_CHILD)
-        if (!child_becomes(&us.child, message.value[0]) || !record() || !child_go(&us.child))
-            return false;
-    return until ? kind == MESSAGE_SYNC && message.value[0] == until : kind == 0;
 }
 
 // What the first slots of the plan stand for (compile/donations.py), in `fds`: how many, -1 when
@@ -146,7 +81,7 @@ static bool hand_over(void)
 {
     int fds[TEMPLATE_JOINED + 2];
     const int count = open_donations(fds);
-    const bool sent = count >= 0 && send_plan(fds, (size_t)count);
+    const bool sent = count >= 0 && process_send_plan(fds, (size_t)count);
 
     for (int i = 0; i < count; i++)
         close(fds[i]);
@@ -159,39 +94,11 @@ static bool make_process(void)
     // which it can mount.
     const bool late = us.template.header.flags & TEMPLATE_LATE;
 
-    return start_executor() && record() && score() && (late || cgroup_join()) && hand_over() &&
-           (!late || cgroup_join());
+    return process_start(-1) && record() && process_score() && (late || cgroup_join(0)) &&
+           hand_over() && (!late || cgroup_join(0));
 }
 
 // ---- All of it. ----
-
-static void hold_signals(void)
-{
-    struct sigaction action;
-    sigset_t all, ours;
-
-    sigfillset(&all);
-    sigprocmask(SIG_SETMASK, &all, &us.mask);
-    sigemptyset(&ours);
-    for (size_t i = 0; i < COUNT; i++)
-        if (sigaction(INTERRUPTS[i], NULL, &action) == 0 && action.sa_handler != SIG_IGN)
-            sigaddset(&ours, INTERRUPTS[i]);
-    us.child.signals = signalfd(-1, &ours, SFD_CLOEXEC | SFD_NONBLOCK);
-    signal(SIGCHLD, SIG_DFL); // ignored, our children could not be waited for
-}
-
-// As it was for who comes after us; a signal that has come is for that one to explain.
-static void let_go(void)
-{
-    sigset_t pending;
-
-    if (sigpending(&pending) == 0)
-        for (size_t i = 0; i < COUNT; i++)
-            if (sigismember(&pending, INTERRUPTS[i]) == 1)
-                sigaddset(&us.mask, INTERRUPTS[i]);
-    sigprocmask(SIG_SETMASK, &us.mask, NULL);
-    umask(us.umask);
-}
 
 // The one that makes the folder has the container; one that is there already is for Python.
 static bool claim(void)
@@ -208,7 +115,7 @@ static bool claim(void)
 static bool make(void)
 {
     return folder_put("intent.json", TEXT_INTENT, true) && cgroup_make() && make_process() &&
-           serve(READY) && folder_put("exec", TEXT_EXEC, false) &&
+           process_serve(POINT_READY, record) && folder_put("exec", TEXT_EXEC, false) &&
            (!us.words->pid_file || folder_put_pid(us.words->pid_file)) &&
            folder_put("state.json", TEXT_CREATED, true) && folder_put_fast() && child_go(&us.child);
 }
@@ -217,7 +124,7 @@ static bool start(void)
 {
     return (us.words->detach || us.words->no_subreaper ||
             prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) == 0) &&
-           serve(START) && child_go(&us.child) && serve(0);
+           process_serve(POINT_START, record) && child_go(&us.child) && process_serve(0, record);
 }
 
 // As if it had not been. What is left even so is for `delete`, which knows it by its init: by now
@@ -268,7 +175,7 @@ static bool is_known(void)
 {
     const char *pid_file = us.words->pid_file;
 
-    return !us.words->systemd && is_quiet() &&
+    return !us.words->systemd && process_is_quiet() &&
            (!pid_file || template_is_path(pid_file, strlen(pid_file))) && values_find() &&
            find_template() && cgroup_is_free();
 }
@@ -283,7 +190,7 @@ int create_box(const struct words *words)
         umask(us.umask);
         return FAST_PYTHON;
     }
-    hold_signals();
+    process_hold_signals();
     made = claim() && make();
     // From here on it is created: what comes waits, for who waits for the container.
     close(us.child.signals);
@@ -291,7 +198,7 @@ int create_box(const struct words *words)
     made = made && (words->verb == VERB_CREATE || start());
     if (!made) {
         undo();
-        let_go();
+        process_let_go();
         return FAST_PYTHON;
     }
     return words->verb == VERB_CREATE || words->detach ? EXIT_SUCCESS : wait_here();

@@ -19,6 +19,7 @@
 
 #include "box.h"
 #include "create.h"
+#include "exec.h"
 #include "words.h"
 
 #define FIFO (O_NONBLOCK | O_NOFOLLOW | O_CLOEXEC)
@@ -160,6 +161,7 @@ static int delete_box(const char *id)
     // The intent last: until then whoever comes after a crash can finish this.
     static const char *const NAMES[] = {"fast",        "exec",        "exec.fifo",   "hooks.log",
                                         "result.fifo", "exit.json",   "mounts.json", "trace",
+                                        "exec.0",      "exec.1",      "exec.2",      "exec.3",
                                         "state.json",  "intent.json", NULL};
     const char *cgroup = box.cgroups;
     int patience = 20; // 2 ms: less than it takes to start Python
@@ -178,19 +180,22 @@ static int delete_box(const char *id)
 
 static int carry_out(const struct words *words)
 {
-    static const uint32_t NEEDED[] = {0, FAST_START, FAST_STATE, FAST_KILL, FAST_DELETE};
-    const bool changes = words->verb == VERB_START || words->verb == VERB_DELETE;
+    static const uint32_t NEEDED[] = {0,         FAST_START,  FAST_STATE,
+                                      FAST_KILL, FAST_DELETE, FAST_STATE};
+    static const int LOCKS[] = {0, LOCK_EX, 0, 0, LOCK_EX, LOCK_SH};
     enum answer found;
+    int lock;
 
     if (words->verb == VERB_CREATE || words->verb == VERB_RUN)
         return box_open_root(words) == YES ? create_box(words) : FAST_PYTHON;
     found = box_open(words);
     if (found == NO && words->force)
         return EXIT_SUCCESS;
-    if (found != YES || (changes && flock(box.folder, LOCK_EX | LOCK_NB) < 0))
+    lock = LOCKS[words->verb];
+    if (found != YES || (lock && flock(box.folder, lock | LOCK_NB) < 0))
         return FAST_PYTHON;
     // Looked at again: somebody may have removed it before it was ours to lock.
-    if ((changes && !box_is_private(box.folder)) || !box_load(NEEDED[words->verb]))
+    if ((lock && !box_is_private(box.folder)) || !box_load(NEEDED[words->verb]))
         return FAST_PYTHON;
     if (words->init && words->init != box.header.pid)
         return FAST_PYTHON; // another of its name
@@ -198,6 +203,8 @@ static int carry_out(const struct words *words)
         return start();
     if (words->verb == VERB_STATE)
         return state();
+    if (words->verb == VERB_EXEC)
+        return exec_box(words);
     return words->verb == VERB_KILL ? kill_init(words->signal) : delete_box(words->id);
 }
 
@@ -218,7 +225,7 @@ int fast_verb(int argc, char **argv)
     if (getenv("PYRUN_NO_FAST") || !words_read(argc, argv, &words) ||
         (words.log && !box_can_log(words.log)))
         return FAST_PYTHON;
-    if ((words.verb == VERB_CREATE || words.verb == VERB_RUN) && names_handler(argv[0]))
+    if (words.verb >= VERB_EXEC && names_handler(argv[0]))
         return FAST_PYTHON;
     // A reader that goes away is an error to report, of the fifo or of standard output.
     if (sigaction(SIGPIPE, &ignore, &before) < 0)

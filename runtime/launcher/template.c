@@ -199,20 +199,22 @@ static bool matches(struct template *out, const char *config, size_t size)
     return config == end;
 }
 
-bool template_find(struct template *out, int root, const char *config, size_t size, bool run)
+bool template_find(struct template *out, const struct template_place *place, const char *config,
+                   size_t size)
 {
     static char data[TEMPLATE_LIMIT];
-    char path[sizeof TEMPLATE_FOLDER + 12] = TEMPLATE_FOLDER "/";
+    char path[64];
+    char *number = stpcpy(path, place->name);
 
-    for (uint32_t number = 0; number < TEMPLATE_MOST; number++) {
+    for (uint32_t i = 0; i < place->most; i++) {
         ssize_t length;
 
-        box_decimal(path + sizeof TEMPLATE_FOLDER, number);
-        length = box_read(root, path, data, sizeof data);
+        box_decimal(number, i);
+        length = box_read(place->folder, path, data, sizeof data);
         if (length < 0 && errno == ENOENT)
             return false; // they are numbered from 0 on
         if (length > 0 && read_template(out, data, (size_t)length) &&
-            run == (bool)(out->header.flags & TEMPLATE_RUN) && matches(out, config, size))
+            (out->header.flags & TEMPLATE_KIND) == place->kind && matches(out, config, size))
             return box_sum(data + TEMPLATE_BEHIND_CRC, (size_t)length - TEMPLATE_BEHIND_CRC) ==
                        out->header.crc &&
                    truth(out);

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // What create has left for the next container of the same shape: the config as a pattern, and all
 // that is made of it, with holes where the two differ. Written by runtime/pyrun/template.py, which
-// decides what may be a hole; tests/unit/test_template.py holds the two together.
+// decides what may be a hole; tests/unit/test_template.py holds the two together. exec leaves the
+// same for the next process of its shape in the same container, in the container's own folder; its
+// pattern is of exec.c's own making. Only the texts and lists that it needs are not empty then.
 //
 //     struct template_header
 //     holes: for each its kind (HOLE_*), and the most characters it takes, as two u32
@@ -29,7 +31,9 @@
 #define TEMPLATE_MAGIC "pyte"
 #define TEMPLATE_VERSION 1U
 #define TEMPLATE_FOLDER ".cache/create"
-#define TEMPLATE_MOST 16         // files, named by their numbers
+#define TEMPLATE_MOST 16 // files, named by their numbers
+#define TEMPLATE_EXEC_NAME "exec."
+#define TEMPLATE_EXEC_MOST 4     // of a container; fast.c knows their names
 #define TEMPLATE_LIMIT 0x100000U // bytes of a file, and of a config
 #define TEMPLATE_VALUE 0x80000000U
 #define TEMPLATE_HOLES 256
@@ -40,9 +44,13 @@
 #define TEMPLATE_PLAN_BLOB 24
 #define TEMPLATE_PLAN_HEADER 32
 
-#define TEMPLATE_RUN 1U  // its plan is that of `run`, which has no exec fifo
-#define TEMPLATE_OWN 2U  // the cgroup lies below the caller's own
-#define TEMPLATE_LATE 4U // nothing in the plan up to READY depends on being in the cgroup
+#define TEMPLATE_RUN 1U   // its plan is that of `run`, which has no exec fifo
+#define TEMPLATE_OWN 2U   // the cgroup lies below the caller's own
+#define TEMPLATE_LATE 4U  // nothing in the plan up to READY depends on being in the cgroup
+#define TEMPLATE_EXEC 8U  // its plan is that of `exec`
+#define TEMPLATE_INTO 16U // the process can be born in the first directory of the cgroup
+
+#define TEMPLATE_KIND (TEMPLATE_RUN | TEMPLATE_EXEC) // neither: that of `create`
 
 // What may stand in a hole: printable ASCII without quotes and backslashes.
 #define HOLE_TEXT 1U  // any
@@ -128,9 +136,18 @@ struct template
     size_t length[VALUE_HOLES + TEMPLATE_HOLES];
 };
 
-// A template in `root` for this config, of which each hole holds what may stand there, and which is
-// true of this host and this caller.
-bool template_find(struct template *out, int root, const char *config, size_t size, bool run);
+// Where templates are kept: files of a folder, numbered from 0 on.
+struct template_place {
+    int folder;
+    const char *name; // before the number
+    uint32_t most;
+    uint32_t kind; // of TEMPLATE_KIND
+};
+
+// A template for this config, of which each hole holds what may stand there, and which is true of
+// this host and this caller.
+bool template_find(struct template *out, const struct template_place *place, const char *config,
+                   size_t size);
 
 // The text at *at, which moves behind it. What template_find() gave is whole.
 struct text template_next(const char **at);

@@ -150,8 +150,10 @@ bool truth(const struct template *from)
     char path[PATH_MAX];
 
     if (!is_of_this_build(from) || !box_is_boot(header->boot_id) ||
-        effective_capabilities() != header->capabilities || !is_own_cgroup(from) ||
-        !is_same_place(from))
+        effective_capabilities() != header->capabilities)
+        return false;
+    // A process that joins goes to the directories on record, wherever hierarchies are.
+    if (!(header->flags & TEMPLATE_EXEC) && (!is_own_cgroup(from) || !is_same_place(from)))
         return false;
     for (uint32_t i = 0; i < header->checks; i++) {
         uint32_t kind;

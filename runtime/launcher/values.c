@@ -61,8 +61,7 @@ static bool tell_streams(char *out)
     return true;
 }
 
-// Printable, and as it stands in JSON.
-static bool is_plain(const char *text)
+bool value_is_plain(const char *text)
 {
     for (; *text; text++)
         if (*text < ' ' || *text > '~' || *text == '"' || *text == '\\')
@@ -83,7 +82,7 @@ static bool find_bundle(void)
         stpcpy(us.bundle, asked);
     }
     value(VALUE_BUNDLE, us.bundle);
-    return template_is_path(us.bundle, strlen(us.bundle)) && is_plain(us.bundle);
+    return template_is_path(us.bundle, strlen(us.bundle)) && value_is_plain(us.bundle);
 }
 
 bool values_find(void)

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Reads an ordinary command line of create, run, start, state, kill or delete. The grammar is
+// Reads an ordinary command line of create, run, exec, start, state, kill or delete. The grammar is
 // pyrun/cli/hot.py's, cut down to what engines say; the rest, and every mistake, is left to it.
 
 #include "words.h"
@@ -26,8 +26,8 @@ static const struct {
     const char *name;
     enum verb verb;
 } VERBS[] = {
-    {"start", VERB_START},   {"state", VERB_STATE},   {"kill", VERB_KILL},
-    {"delete", VERB_DELETE}, {"create", VERB_CREATE}, {"run", VERB_RUN},
+    {"start", VERB_START}, {"state", VERB_STATE},   {"kill", VERB_KILL}, {"delete", VERB_DELETE},
+    {"exec", VERB_EXEC},   {"create", VERB_CREATE}, {"run", VERB_RUN},
 };
 
 // -1: not one of the plain ones.
@@ -102,6 +102,19 @@ static bool read_creation(const char *word, char *next, int *at, struct words *o
     return out->no_subreaper = strcmp(word, "no-subreaper") == 0;
 }
 
+static bool read_exec(const char *word, char *next, int *at, struct words *out)
+{
+    const char *value;
+
+    if (strcmp(word, "detach") == 0 || strcmp(word, "d") == 0)
+        return out->detach = true;
+    if ((value = value_of("pid-file", word, next, at)))
+        return *(out->pid_file = value) != '\0';
+    if ((value = value_of("process", word, next, at)) || (value = value_of("p", word, next, at)))
+        return *(out->process = value) != '\0';
+    return false;
+}
+
 // A count as hot.py takes it: nothing but digits, fewer than ten. 0: not one.
 static int pid_of(const char *word)
 {
@@ -131,6 +144,8 @@ static bool read_flag(char **argv, int *at, struct words *out)
         return words_plain_path(out->root = value);
     if ((value = value_of("log", word, next, at)))
         return words_plain_path(out->log = value);
+    if (out->verb == VERB_EXEC)
+        return read_exec(word, next, at, out);
     return (out->verb == VERB_CREATE || out->verb == VERB_RUN) &&
            read_creation(word, next, at, out);
 }
@@ -163,7 +178,12 @@ bool words_read(int argc, char **argv, struct words *out)
                 return false;
         } else if (!read_word(argv[at], positionals++, out)) {
             return false;
+        } else if (out->verb == VERB_EXEC && out->id) {
+            out->args = argv + at + 1; // what comes behind is none of ours
+            break;
         }
     }
-    return out->id != NULL;
+    // A dash there may be for us, or a mistake: exec_process.wanted.
+    return out->id && (out->verb != VERB_EXEC ||
+                       (out->process ? !*out->args : *out->args && **out->args != '-'));
 }

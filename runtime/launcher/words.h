@@ -1,12 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
-// The command lines that fast.c and create.c take: the plainest of each verb.
+// The command lines that fast.c, create.c and exec.c take: the plainest of each verb.
 
 #ifndef PYRUN_WORDS_H
 #define PYRUN_WORDS_H
 
 #include <stdbool.h>
 
-enum verb { VERB_NONE, VERB_START, VERB_STATE, VERB_KILL, VERB_DELETE, VERB_CREATE, VERB_RUN };
+enum verb {
+    VERB_NONE,
+    VERB_START,
+    VERB_STATE,
+    VERB_KILL,
+    VERB_DELETE,
+    VERB_EXEC,
+    VERB_CREATE,
+    VERB_RUN,
+};
 
 struct words {
     enum verb verb;
@@ -21,6 +30,8 @@ struct words {
     const char *log;    // NULL: stderr
     const char *bundle; // NULL: where we are
     const char *pid_file;
+    const char *process; // a file; NULL: `args` say what to run
+    char **args;         // of the program, up to a NULL; or NULL
     const char *id;
 };
 

@@ -15,6 +15,10 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from pyrun.types import Config
 
+# Variables by which a caller tells us something.
+VARIABLES = (
+    "PYRUN_NO_FAST", "NOTIFY_SOCKET", "LISTEN_PID", "LISTEN_FDS", "RUN_OCI_SECCOMP_RECEIVER",
+)  # fmt: skip
 KERNEL_FLOOR = (5, 14)  # openat2, mount_setattr, close_range, cgroup.kill
 
 

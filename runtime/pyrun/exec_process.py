@@ -37,13 +37,26 @@ FLAGS = {
 }
 
 
-def wanted(opts: Options, own: Config) -> Config:
-    """The process; `own` is the container's. Raises Error."""
+def read(opts: Options) -> bytes:
+    """What is in the file of --process, b"" without one. At once: an engine may remove it. Raises
+    Error."""
+    if not opts["process"]:
+        return b""
+    from pyrun import config  # only for engines, and those who write one
+
+    try:
+        return config.read_limited(opts["process"])
+    except OSError as error:
+        raise from_os(error, f"--process {opts['process']}") from None
+
+
+def wanted(opts: Options, own: Config, file: bytes) -> Config:
+    """The process; `own` is the container's, `file` what read() gave. Raises Error."""
     if opts["process"]:
         if opts["args"]:
             text = f"--process says what to run: unexpected argument {opts['args'][0]!r}"
             raise Error(f"exec: {text}")
-        process = from_file(opts["process"])
+        process = from_file(file, opts["process"])
         process = {**{name: own[name] for name in INHERITED if name in own}, **process}
         process["terminal"] = process.get("terminal", False) or opts["tty"]
     else:
@@ -57,18 +70,13 @@ def wanted(opts: Options, own: Config) -> Config:
     return process
 
 
-def from_file(path: str) -> Config:
-    """A process object, read at once: an engine may remove the file. Raises Error with every
-    problem in it."""
+def from_file(data: bytes, path: str) -> Config:
+    """A process object that was read from `path`. Raises Error with every problem in it."""
     # Only for engines, and those who write one.
-    from pyrun import _schema, config
+    from pyrun import _schema
     from pyrun.compile import checks_process
 
     what = f"--process {path}"
-    try:
-        data = config.read_limited(path)
-    except OSError as error:
-        raise from_os(error, what) from None
     process = jsonscan.loads(data, what, drop_null=True)
     if not isinstance(process, dict):
         raise Error(f"{what}: must hold a JSON object, not {schema_check.shown(process)}")

@@ -13,6 +13,7 @@ from pyrun import (
     caller,
     exec_process,
     exec_record,
+    exec_template,
     init,
     interruption,
     launch,
@@ -47,7 +48,9 @@ class Execution:
         self.container = container
         self.opts = opts
         record, program = exec_record.read(container)
-        asked = exec_process.wanted(opts, record["process"])
+        self.own: Config = record["process"]
+        self.file = exec_process.read(opts)
+        asked = exec_process.wanted(opts, self.own, self.file)
         notes = container.intent["annotations"]  # which `create` has checked
         self.config: Config = {"process": asked, "linux": record["linux"], "annotations": notes}
         check_terminal(self.config, opts, detach=opts["detach"])
@@ -117,6 +120,7 @@ class Execution:
             raise self._why(error) from None
         os.close(child.socket)
         log.debug(f"container {self.container.id}: process {child.pid} has joined")
+        exec_template.leave(self)
 
     def _spawn(self) -> Child:
         """The executor, in the container's cgroup, with its plan."""

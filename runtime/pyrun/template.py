@@ -9,6 +9,7 @@ import os
 import time
 
 from pyrun import log, state, sync
+from pyrun.caller import VARIABLES
 from pyrun.compile import mount_options
 from pyrun.prepare import ACTING_ANNOTATIONS
 
@@ -18,16 +19,13 @@ if TYPE_CHECKING:
     from pyrun.types import Options
 
 FOLDER = ".cache/create"
+MOST = 16
 PAUSE = 250_000_000  # ns between two that are made: what changes each time costs little then
 
 # Flags that an ordinary container is made without.
 FLAGS = (
     "console_socket", "pidfd_socket", "preserve_fds", "no_pivot", "no_new_keyring", "ephemeral",
     "overlay", "overlay_upper", "systemd_cgroup", "trace", "keep", "handler", "config",
-)  # fmt: skip
-# Variables that tell us something.
-VARIABLES = (
-    "PYRUN_NO_FAST", "NOTIFY_SOCKET", "LISTEN_PID", "LISTEN_FDS", "RUN_OCI_SECCOMP_RECEIVER",
 )  # fmt: skip
 JOINED = ("network", "ipc", "uts", "pid")  # namespaces that may have a path
 LINUX = ("intelRdt", "netDevices", "memoryPolicy", "timeOffsets", "uidMappings", "gidMappings")
@@ -42,7 +40,10 @@ def leave(prepared: Prepared, fifo: bool) -> None:
         if not why:
             from pyrun import template_file  # once for many containers
 
-            template_file.store(prepared.opts, template_file.make(prepared, fifo))
+            data = template_file.make(prepared, fifo)
+            place = folder(prepared.opts)
+            os.makedirs(place, 0o700, exist_ok=True)
+            template_file.store(place, "", MOST, data)
     except Exception as error:  # noqa: BLE001 - the container is there, whatever becomes of this
         why = str(error) or type(error).__name__
     if why:

@@ -30,7 +30,6 @@ from pyrun import (
     shortcut,
     starting,
     teardown,
-    template,
 )
 from pyrun import config as configs
 from pyrun.cgroup import cgroupfs, devices, procs, resources
@@ -49,13 +48,16 @@ from pyrun.template_shape import (
     VALUE,
     Shape,
     UnfitError,
+    holes,
     is_marked,
     mark,
+    places,
     text_of,
 )
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from typing import Any
 
     from pyrun.prepare import Prepared
@@ -63,11 +65,10 @@ if TYPE_CHECKING:
 
 MAGIC = b"pyte"
 VERSION = 1
-MOST = 16
 LIMIT = 1 << 20
 MOST_STRINGS = 1024
 
-RUN, OWN, LATE = 1, 2, 4
+RUN, OWN, LATE, EXEC, INTO = 1, 2, 4, 8, 16
 SAME, UNCHANGED, DIRECTORY, FILE, ROOT, OTHER = 1, 2, 3, 4, 5, 6
 
 HEAD = "=4sIII"  # up to the CRC, which is that of everything behind it
@@ -139,7 +140,7 @@ def make(prepared: Prepared, fifo: bool) -> bytes:
     text = configs.read(facts["bundle"]).decode()
     if "Qz" in text or configs.decode(text.encode()) != config:
         raise UnfitError("the config is another now, or stands for another, or has marks")
-    shape = Shape(text, config)
+    shape = Shape(text, places(text, holes(config)))
     other = _compile(prepared, shape)
     shape.values |= {mark(ID): prepared.opts["id"], mark(BUNDLE, path=True): facts["bundle"]}
     if shape.fill(other.facts["rootfs"]) != facts["rootfs"]:
@@ -153,27 +154,50 @@ def make(prepared: Prepared, fifo: bool) -> bytes:
     directories = procs.directories(other.cgroup)
     writes = _writes(other, prepared.cgroup["paths"])
     joined = [entry["path"] for entry in donations.namespaces(other.config) if entry.get("path")]
-    steps, held, patches = plan_of(other.steps, len(joined) + (2 if fifo else 0))
-    checks = _checks(other, known)
+    planned = plan_of(other.steps, len(joined) + (2 if fifo else 0))
+    legacy = shortcut.LEGACY if shortcut.frozen_file(other.cgroup)[1] else 0
+    return assemble(
+        shape,
+        _texts(other, shape, container),
+        _checks(other, known),
+        (joined, directories, writes),
+        planned,
+        flags=(0 if fifo else RUN) | _own(other, known) | _late(other),
+        fast=shortcut.ordinary(container) | legacy,
+        namespaces=prepared.flags,
+        capabilities=facts["capabilities"],
+    )
+
+
+def assemble(
+    shape: Shape,
+    texts: Sequence[bytes],
+    checks: list[bytes],
+    lists: tuple[list[str], list[str], list[tuple[str, str]]],
+    planned: tuple[bytes, list[str], list[tuple[int, int]]],
+    *,
+    flags: int,
+    fast: int = 0,
+    namespaces: int = 0,
+    capabilities: int,
+) -> bytes:
+    """The file; `lists` are the namespaces to join, the directories of the cgroup and the writes to
+    it. Raises OSError."""
+    joined, directories, writes = lists
+    steps, held, patches = planned
     words = [*joined, *directories, *(word for write in writes for word in write), *held]
     body = b"".join(pack("=II", *kind) for kind in shape.kinds)
-    body += b"".join(map(text_of, _texts(other, shape, container)))
+    body += b"".join(map(text_of, texts))
     body += b"".join(checks)
     body += b"".join(text_of(os.fsencode(word)) for word in words)
     body += b"".join(pack("=II", *patch) for patch in patches) + steps
-    legacy = shortcut.LEGACY if shortcut.frozen_file(other.cgroup)[1] else 0
     package = os.stat(f"{os.path.dirname(__file__)}/pyrun.pack")
     rest = pack(
         REST,
-        HEAD_SIZE + len(body),
-        (0 if fifo else RUN) | _own(other, known) | _late(other),
-        shortcut.ordinary(container) | legacy,
+        *(HEAD_SIZE + len(body), flags, fast),
         *(len(shape.kinds), len(checks), len(joined), len(directories), len(writes)),
-        *(len(held), len(patches)),
-        len(steps),
-        init.boot_id().encode(),
-        prepared.flags,
-        facts["capabilities"],
+        *(len(held), len(patches), len(steps)),
+        *(init.boot_id().encode(), namespaces, capabilities),
         *(package.st_ino, package.st_ctime_ns),
     )
     return pack(HEAD, MAGIC, VERSION, _build.CHECKSUM, crc32(rest + body)) + rest + body
@@ -243,30 +267,40 @@ def _records(other: Prepared, fifo: bool) -> Container:
     return container
 
 
-def _check(kind: int, path: str, seen: tuple[int, int] = (0, 0)) -> bytes:
+def check(kind: int, path: str, seen: tuple[int, int] = (0, 0)) -> bytes:
+    """What has to be so of a path, as template.h draws it."""
     return pack("=IQQ", kind, *seen) + text_of(os.fsencode(path))
+
+
+def check_same(path: str) -> bytes:
+    """It is the same file. Raises OSError."""
+    status = os.stat(path)
+    return check(SAME, path, (status.st_dev, status.st_ino))
+
+
+def check_unchanged(path: str) -> bytes:
+    """Nobody has written to it, or put another in its place. Raises OSError."""
+    status = os.stat(path)
+    return check(UNCHANGED, path, (status.st_ino, status.st_ctime_ns))
 
 
 def _checks(other: Prepared, known: dict[str, Any]) -> list[bytes]:
     """What has to be so on the host."""
-    found = [_check(ROOT, other.facts["rootfs"])]
+    found = [check(ROOT, other.facts["rootfs"])]
     same = [mount for mount, _ in known["mounts"].values()]
     same += [f"/proc/self/ns/{kind}" for kind in ("mnt", "cgroup", "user")]
-    for path in dict.fromkeys(same):
-        status = os.stat(path)
-        found.append(_check(SAME, path, (status.st_dev, status.st_ino)))
+    found += [check_same(path) for path in dict.fromkeys(same)]
     for path, kind in other.facts["sources"].items():
         if not kind:
             raise UnfitError("a bind source is not there")
-        found.append(_check(DIRECTORY if kind == "directory" else FILE, path))
+        found.append(check(DIRECTORY if kind == "directory" else FILE, path))
     for entry in donations.namespaces(other.config):
         if entry.get("path"):
-            found.append(_check(OTHER, entry["path"]))
+            found.append(check(OTHER, entry["path"]))
     if other.facts["seccomp"]:
         from pyrun.kernel import libseccomp
 
-        status = os.stat(libseccomp.path())
-        found.append(_check(UNCHANGED, libseccomp.path(), (status.st_ino, status.st_ctime_ns)))
+        found.append(check_unchanged(libseccomp.path()))
     return found
 
 
@@ -303,23 +337,21 @@ def _writes(other: Prepared, real: dict[str, str]) -> list[tuple[str, str]]:
 # ---- Where it is kept. ----
 
 
-def store(opts: Options, data: bytes) -> None:
+def store(folder: str, name: str, most: int, data: bytes) -> None:
     """In the place of a damaged one, or of one for the same config, else in a free one, else in
-    that of the oldest."""
+    that of the oldest. Files of `folder`, which are called `name` and a number below `most`."""
     if len(data) > LIMIT:
         raise UnfitError("it is too large")
-    folder = template.folder(opts)
-    os.makedirs(folder, 0o700, exist_ok=True)
-    present = sorted((name for name in os.listdir(folder) if name.isdigit()), key=int)
-    number = str(len(present))
-    if len(present) >= MOST:
-        number = min(present, key=lambda name: os.stat(f"{folder}/{name}").st_mtime_ns)
-    for name in present:
-        with open(f"{folder}/{name}", "rb") as file:
+    present = sorted(int(file[len(name) :]) for file in os.listdir(folder) if _is_one(file, name))
+    number = len(present)
+    if number >= most:
+        number = min(present, key=lambda at: os.stat(f"{folder}/{name}{at}").st_mtime_ns)
+    for at in present:
+        with open(f"{folder}/{name}{at}", "rb") as file:
             if pattern(file.read()) in (b"", pattern(data)):
-                number = name
+                number = at
                 break
-    temporary = f"{folder}/.{os.getpid()}"
+    temporary = f"{folder}/.{name}{os.getpid()}"
     teardown.forget(temporary)  # a killed one with our pid may have left it
     fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
     try:
@@ -327,12 +359,16 @@ def store(opts: Options, data: bytes) -> None:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     finally:
         os.close(fd)
-    os.rename(temporary, f"{folder}/{number}")
+    os.rename(temporary, f"{folder}/{name}{number}")
+
+
+def _is_one(file: str, name: str) -> bool:
+    return file.startswith(name) and file[len(name) :].isdigit()
 
 
 def pattern(data: bytes) -> bytes:
-    """For what it is: create or run, and the config's text with its holes; of a file that is not
-    whole, nothing."""
+    """For what it is: create, run or exec, and the text with its holes; of a file that is damaged,
+    nothing."""
     if len(data) < HEAD_SIZE or crc32(data[16:]) != unpack_from("=I", data, 12)[0]:
         return b""
     flags, _, count = unpack_from("=III", data, 20)
@@ -342,4 +378,4 @@ def pattern(data: bytes) -> bytes:
     for _ in range(pieces):
         (piece,) = unpack_from("=I", data, at)
         at += 4 + (0 if piece & VALUE else piece)
-    return bytes([flags & RUN]) + data[begin:at]
+    return bytes([flags & (RUN | EXEC)]) + data[begin:at]

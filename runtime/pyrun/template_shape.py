@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The shape of a config: what may differ from container to container, and marks in its place."""
+"""The shape of a config: what may differ from container to container, and marks in its place. The
+same of a process that `exec` brings in."""
 
 from __future__ import annotations
 
@@ -11,6 +12,7 @@ from pyrun.compile import donations, mount_options
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from typing import Any
 
     from pyrun.types import Config
@@ -99,14 +101,7 @@ def holes(config: Config) -> list[tuple[tuple[str | int, ...], int, int, int]]:
     found: list[tuple[tuple[str | int, ...], int, int, int]] = [
         ((name,), 0, TEXT, HOST_NAME) for name in ("hostname", "domainname")
     ]
-    process = config["process"]
-    found += [(("process", "args", i), 0, TEXT, LONGEST) for i in range(1, len(process["args"]))]
-    names = [entry.partition("=")[0] for entry in process.get("env") or []]
-    found += [
-        (("process", "env", i), len(name) + 1, TEXT, LONGEST)
-        for i, name in enumerate(names)
-        if name not in INSPECTED and names.count(name) == 1
-    ]
+    found += process_holes(config["process"], ("process",))
     found += [(("annotations", key), 0, TEXT, LONGEST) for key in config.get("annotations") or {}]
     found += [(path, 0, PLACE, LONGEST) for path in (("linux", "cgroupsPath"), ("root", "path"))]
     found += [
@@ -121,6 +116,22 @@ def holes(config: Config) -> list[tuple[tuple[str | int, ...], int, int, int]]:
     return found
 
 
+def process_holes(
+    process: Config, place: tuple[str, ...] = ()
+) -> list[tuple[tuple[str | int, ...], int, int, int]]:
+    """The same of a process, which is at `place`."""
+    found: list[tuple[tuple[str | int, ...], int, int, int]] = [
+        ((*place, "args", i), 0, TEXT, LONGEST) for i in range(1, len(process["args"]))
+    ]
+    names = [entry.partition("=")[0] for entry in process.get("env") or []]
+    found += [
+        ((*place, "env", i), len(name) + 1, TEXT, LONGEST)
+        for i, name in enumerate(names)
+        if name not in INSPECTED and names.count(name) == 1
+    ]
+    return found
+
+
 def fits(text: str, kind: int, most: int) -> bool:
     """As template.c sees it."""
     if not text or len(text) > most or not is_plain(text):
@@ -130,16 +141,14 @@ def fits(text: str, kind: int, most: int) -> bool:
 
 
 class Shape:
-    """A config with marks for what may differ."""
+    """A text with marks for what may differ."""
 
-    def __init__(self, text: str, config: Config) -> None:
+    def __init__(self, text: str, places: Iterable[tuple[int, int, int, int]]) -> None:
+        """`places` of holes: (begin, end, kind, the most that it may take) each."""
         self.kinds: list[tuple[int, int]] = []
         self.values: dict[str, str] = {}  # mark: what this container has there
-        spans = strings(text)
         cuts = []
-        for path, before, kind, most in holes(config):
-            begin, end = spans.get(path, (0, 0))
-            begin += before
+        for begin, end, kind, most in places:
             if fits(text[begin:end], kind, most) and len(self.kinds) < MOST_HOLES:
                 cuts.append((begin, end, self._hole(kind, most, text[begin:end])))
         self.text = ""
@@ -167,6 +176,18 @@ class Shape:
         if isinstance(made, list | tuple):
             return type(made)(self.fill(item) for item in made)
         return made
+
+
+def places(
+    text: str, wanted: Iterable[tuple[tuple[str | int, ...], int, int, int]], offset: int = 0
+) -> list[tuple[int, int, int, int]]:
+    """Where these holes are in a JSON text, for Shape; `offset` is what comes before it."""
+    spans = strings(text)
+    found = [(*spans[hole[0]], *hole[1:]) for hole in wanted if hole[0] in spans]
+    return [
+        (offset + begin + before, offset + end, kind, most)
+        for begin, end, before, kind, most in found
+    ]
 
 
 def text_of(data: bytes) -> bytes:

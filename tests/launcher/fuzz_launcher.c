@@ -35,6 +35,9 @@ static void try_words(char *text, size_t size)
     claim(words.signal >= 0 && words.signal <= SIGNAL_MAX);
     claim(words.init >= 0 && (words.init == 0 || words.verb == VERB_DELETE));
     claim(!words.force || words.verb == VERB_DELETE);
+    claim(!words.args == (words.verb != VERB_EXEC));
+    claim(!words.args || !words.process == !!*words.args);
+    claim(!words.process || words.verb == VERB_EXEC);
 }
 
 static void try_strings(const char *text, size_t size)

@@ -23,6 +23,8 @@ LINES = (
     "delete -f --init 12 c",
     "--systemd-cgroup --root /r create --bundle /b --pid-file=/p c",
     "run -d --no-subreaper -b . c",
+    "exec -d --pid-file /p c sh -c x",
+    "exec --process=/p c",
 )
 
 

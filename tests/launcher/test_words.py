@@ -100,6 +100,12 @@ UNUSUAL = [
     ("delete", "--force=true", "box"),
     ("list",),
     ("run", "box"),
+    ("exec", "box"),
+    ("exec", "box", "sh"),
+    ("exec", "box", "--", "sh"),
+    ("exec", "--tty", "box", "sh"),
+    ("exec", "--process", "/dev/null", "box"),
+    ("exec", "--process", "/dev/null", "box", "sh"),
 ]
 
 

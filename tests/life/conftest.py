@@ -6,7 +6,8 @@ marked @with_peers with the distribution's runc and crun besides. Where a peer o
 something else, @differs(runc="why") says so: the test must fail there, so the remark stays true.
 A test that asks for what is pyrun's own is marked @pyrun_only("what").
 What is marked both_ways runs with pyrun twice: as it is, and with PYRUN_NO_FAST=1, where Python
-carries out every verb.
+carries out every verb. What is marked again, too: as it is, and with every exec after another one
+of the same words, which leaves a template for it.
 """
 
 from __future__ import annotations
@@ -46,6 +47,8 @@ def pytest_configure(config: pytest.Config) -> None:
         "differs(**reasons): peers that this test must fail with, and why",
         "pyrun_only(what): no peer has it",
         "both_ways: with pyrun, also where no verb goes without Python",
+        "again: with pyrun, also where each exec has been there before",
+        "once: not that, for it counts",
     ):
         config.addinivalue_line("markers", line)
 
@@ -67,12 +70,18 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if node.get_closest_marker("pyrun_only"):
         names = ("pyrun",)
     parameters = [
-        pytest.param(name, False, id=name, marks=[] if name == "pyrun" else [needs.needs(name)])
+        pytest.param(name, "", id=name, marks=[] if name == "pyrun" else [needs.needs(name)])
         for name in names
     ]
     if "pyrun" in names and node.get_closest_marker("both_ways"):
-        parameters.append(pytest.param("pyrun", True, id="pyrun-python"))
-    metafunc.parametrize(("runtime_name", "always_python"), parameters)
+        parameters.append(pytest.param("pyrun", "python", id="pyrun-python"))
+    if (
+        "pyrun" in names
+        and node.get_closest_marker("again")
+        and not node.get_closest_marker("once")
+    ):
+        parameters.append(pytest.param("pyrun", "again", id="pyrun-again"))
+    metafunc.parametrize(("runtime_name", "how"), parameters)
 
 
 @pytest.fixture(scope="session")
@@ -130,18 +139,18 @@ def time_limit() -> Iterator[None]:
 @pytest.fixture
 def runtime(
     runtime_name: str,
-    always_python: bool,
+    how: str,
     place: Path,
     request: pytest.FixtureRequest,
     monkeypatch: pytest.MonkeyPatch,
 ) -> Iterator[Runtime]:
     """The runtime under test, with an empty state folder of its own."""
-    if always_python:
+    if how == "python":
         monkeypatch.setenv("PYRUN_NO_FAST", "1")
     if runtime_name == "crun":
         request.getfixturevalue("for_crun")
     root = Path(tempfile.mkdtemp(prefix="state-", dir=place))
-    yield Runtime(runtime_name, root)
+    yield Runtime(runtime_name, root, again=how == "again")
     shutil.rmtree(root, ignore_errors=True)
 
 

@@ -55,10 +55,11 @@ def executable(name: str) -> str:
 class Runtime:
     """A runtime with a state folder of its own."""
 
-    def __init__(self, name: str, root: Path) -> None:
+    def __init__(self, name: str, root: Path, *, again: bool = False) -> None:
         self.name = name
         self.path = executable(name)
         self.root = root
+        self.again = again  # every exec is the second one with these words
 
     def command(self, *args: str | Path, options: Sequence[str | Path] = ()) -> list[str]:
         """The words of a command line; `options` are global ones."""
@@ -186,6 +187,9 @@ class Container:
     def exec(self, *verbs: str, flags: Sequence[str | Path] = (), **keywords: Any) -> Result:
         """`exec` in the foreground, with these verbs of the payload (none: the flags say it)."""
         words = ["/payload", *sentence(*verbs)] if verbs else []
+        stays = {"--detach", "--pidfd-socket", "--preserve-fds"}.intersection(map(str, flags))
+        if self.runtime.again and not stays:
+            self.runtime("exec", *flags, self.id, *words, **keywords)
         return self.runtime("exec", *flags, self.id, *words, **keywords)
 
     def exec_ask(self, *verbs: str, **keywords: Any) -> list[str]:

@@ -7,6 +7,7 @@ import binascii
 import sys
 import time
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from life.runtimes import Container, Result
@@ -43,11 +44,16 @@ class Maker:
     def damage(self, at: int, *, noticed: bool = True) -> None:
         """Another byte there in each template; another CRC as well, if not `noticed` by that."""
         for path in self.templates.iterdir():
-            data = bytearray(path.read_bytes())
-            data[at] ^= 1
-            if not noticed:
-                data[12:16] = binascii.crc32(data[16:]).to_bytes(4, sys.byteorder)
-            path.write_bytes(data)
+            damage(path, at, noticed=noticed)
 
     def delete(self) -> None:
         assert self.container.delete("--force") == (0, "", "")
+
+
+def damage(path: Path, at: int, *, noticed: bool = True) -> None:
+    """Another byte there; another CRC as well, if not `noticed` by that."""
+    data = bytearray(path.read_bytes())
+    data[at] ^= 1
+    if not noticed:
+        data[12:16] = binascii.crc32(data[16:]).to_bytes(4, sys.byteorder)
+    path.write_bytes(data)

@@ -22,6 +22,8 @@ from life.exec_steps import (
 )
 from life.runtimes import Container, eventually
 
+pytestmark = pytest.mark.again
+
 with_peers = pytest.mark.with_peers
 differs = pytest.mark.differs
 pyrun_only = pytest.mark.pyrun_only

@@ -17,7 +17,7 @@ from needs import needs
 with_peers = pytest.mark.with_peers
 differs = pytest.mark.differs
 pyrun_only = pytest.mark.pyrun_only
-pytestmark = needs("cgroup_v1_controllers")
+pytestmark = [pytest.mark.again, needs("cgroup_v1_controllers")]
 
 
 def inside(pid: int) -> dict[str, str]:

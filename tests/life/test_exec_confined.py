@@ -19,6 +19,8 @@ from life.seccomp_agent import MKDIR, Answer, agent
 from life.test_seccomp import getpid, profile
 from needs import excuse, needs
 
+pytestmark = pytest.mark.again
+
 with_peers = pytest.mark.with_peers
 differs = pytest.mark.differs
 pyrun_only = pytest.mark.pyrun_only
@@ -91,6 +93,7 @@ def with_agent(bundle: Bundle) -> Path:
     return path
 
 
+@pytest.mark.once
 @with_peers
 @pytest.mark.parametrize("nnp", [True, False])
 @differs(crun="1.8 connects to no agent")

@@ -16,6 +16,8 @@ from life.exec_steps import NOT_STARTED, OWN, end, process_file, sets
 from life.runtimes import Container, eventually
 from life.test_namespace_mixes import FOR_PEERS, JOINED, ROWS, links, mix
 
+pytestmark = pytest.mark.again
+
 with_peers = pytest.mark.with_peers
 differs = pytest.mark.differs
 pyrun_only = pytest.mark.pyrun_only

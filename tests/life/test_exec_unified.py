@@ -20,7 +20,7 @@ from needs import excuse, needs
 with_peers = pytest.mark.with_peers
 differs = pytest.mark.differs
 pyrun_only = pytest.mark.pyrun_only
-pytestmark = needs("root")
+pytestmark = [pytest.mark.again, needs("root")]
 
 
 @pytest.fixture(scope="module", autouse=True)

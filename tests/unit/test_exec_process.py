@@ -29,9 +29,14 @@ def opts(*args: str, **given: Any) -> dict[str, Any]:
     return {**VERBS["exec"][1], "args": args, **given}
 
 
+def wanted(opts: dict[str, Any], own: dict[str, Any]) -> dict[str, Any]:
+    """As exec does it."""
+    return exec_process.wanted(opts, own, exec_process.read(opts))
+
+
 def test_the_containers_own_with_other_arguments() -> None:
     before = json.dumps(OWN)
-    found = exec_process.wanted(opts("sh", "-c", "x"), OWN)
+    found = wanted(opts("sh", "-c", "x"), OWN)
     assert found == {**OWN, "args": ["sh", "-c", "x"], "terminal": False}
     assert json.dumps(OWN) == before
 
@@ -42,7 +47,7 @@ def test_flags_on_top() -> None:
         cap=("kill", "CAP_CHOWN"), apparmor="p", process_label="l", no_new_privs=False,
     )  # fmt: skip
     caps = ["CAP_KILL", "CAP_CHOWN"]
-    assert exec_process.wanted(given, OWN) == {
+    assert wanted(given, OWN) == {
         "cwd": "/tmp",
         "args": ["sh"],
         "env": ["A=1", "A=2", "B="],
@@ -64,7 +69,7 @@ def written(folder: Path, process: object) -> str:
 def test_a_file_leaves_confinement_and_shares_to_the_container(tmp_path: Path) -> None:
     path = written(tmp_path, {"cwd": "/x", "args": ["sh"], "env": None})
     own = {**OWN, **{name: {} for name in exec_process.INHERITED}}
-    found = exec_process.wanted(opts(process=path), own)
+    found = wanted(opts(process=path), own)
     inherited = {name: own[name] for name in exec_process.INHERITED}
     assert found == {
         **inherited, "cwd": "/x", "args": ["sh"], "env": [], "user": {}, "terminal": False
@@ -73,11 +78,11 @@ def test_a_file_leaves_confinement_and_shares_to_the_container(tmp_path: Path) -
 
 def test_a_file_may_be_gone_when_it_was_read(tmp_path: Path) -> None:
     path = written(tmp_path, {"cwd": "/", "args": ["sh"]})
-    found = exec_process.wanted(opts(process=path), OWN)
+    found = wanted(opts(process=path), OWN)
     Path(path).unlink()
     assert found["args"] == ["sh"]
     with pytest.raises(Error, match="no such file or directory"):
-        exec_process.wanted(opts(process=path), OWN)
+        wanted(opts(process=path), OWN)
 
 
 @pytest.mark.parametrize(("text", "ids"), [("0", {"uid": 0}), ("1:02", {"uid": 1, "gid": 2})])

@@ -75,7 +75,8 @@ pyrun.compile.terminal pyrun.compile.unsupported pyrun.compile.uts
 JOINING = """
 _cffi_backend _signal binascii _socket _struct
 pyrun._build pyrun.caller pyrun.cgroup.entry pyrun.cgroup.grace pyrun.exec_process
-pyrun.exec_record pyrun.execution pyrun.idmaps pyrun.interruption pyrun.kernel
+pyrun.exec_record pyrun.exec_template pyrun.execution pyrun.idmaps pyrun.interruption
+pyrun.kernel
 pyrun.kernel._linux pyrun.kernel._linux.lib pyrun.launch pyrun.living pyrun.ops pyrun.plan
 pyrun.process_limits pyrun.sync pyrun.teardown pyrun.terminal_rules
 pyrun.compile pyrun.compile.capabilities pyrun.compile.donations

@@ -15,11 +15,23 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pyrun import plan, template_file, template_shape
+from pyrun import exec_template, exec_template_file, plan, template, template_file, template_shape
 from pyrun.cgroup.plan import plan as cgroup_plan
 from pyrun.compile import mount_options, order
 from pyrun.compile.order import compile_init
-from pyrun.template_shape import HOST_NAME, LONGEST, PATH, PLACE, TEXT, Shape, fits, mark, strings
+from pyrun.template_shape import (
+    HOST_NAME,
+    LONGEST,
+    PATH,
+    PLACE,
+    TEXT,
+    Shape,
+    fits,
+    holes,
+    mark,
+    places,
+    strings,
+)
 from unit.compile.rules import FACTS
 
 HEADER = Path(__file__).parents[2] / "runtime/launcher/template.h"
@@ -78,10 +90,16 @@ def compiled(config: dict[str, Any]) -> tuple[list[Any], Any]:
     return compile_init(config, facts), cgroup_plan(config, "box", KNOWN)
 
 
+def of_config(config: dict[str, Any]) -> Shape:
+    """Its shape, as template_file.make() has it."""
+    text = json.dumps(config)
+    return Shape(text, places(text, holes(config)))
+
+
 @settings(max_examples=50, suppress_health_check=[HealthCheck.too_slow], deadline=None)
 @given(st.data())
 def test_filled_with_anything_it_is_what_the_compiler_makes(data: st.DataObject) -> None:
-    shape = Shape(json.dumps(CONFIG), CONFIG)
+    shape = of_config(CONFIG)
     marked = json.loads(shape.text)
     kinds = [kind for kind, _ in shape.kinds]
     # With its number, for the same path can't be that of a file and of a directory.
@@ -94,7 +112,7 @@ def test_filled_with_anything_it_is_what_the_compiler_makes(data: st.DataObject)
 
 
 def test_what_is_a_hole() -> None:
-    shape = Shape(json.dumps(CONFIG), CONFIG)
+    shape = of_config(CONFIG)
     assert sorted(shape.values.values()) == sorted(
         ["box", "example", "-c", "true", "1", "value", "/srv/rootfs", "/srv/data", "/srv/file"]
         + ["/engine/box", "/run/netns/a"]
@@ -112,7 +130,7 @@ def test_a_compiler_that_looks_is_noticed(monkeypatch: pytest.MonkeyPatch) -> No
 
     rules = tuple(looks if rule is order.uts.set_names else rule for rule in order.INIT)
     monkeypatch.setattr(order, "INIT", rules)
-    shape = Shape(json.dumps(CONFIG), CONFIG)
+    shape = of_config(CONFIG)
     assert shape.fill(compiled(json.loads(shape.text))[0]) != compiled(CONFIG)[0]
 
 
@@ -225,7 +243,10 @@ def test_the_two_sides_agree() -> None:
     defined = dict(re.findall(r"#define (\w+) (0x[0-9A-Fa-f]+|\d+)U?\b", text))
     for name, value in {
         "TEMPLATE_VERSION": template_file.VERSION,
-        "TEMPLATE_MOST": template_file.MOST,
+        "TEMPLATE_MOST": template.MOST,
+        "TEMPLATE_EXEC_MOST": exec_template.MOST,
+        "TEMPLATE_EXEC": template_file.EXEC,
+        "TEMPLATE_INTO": template_file.INTO,
         "TEMPLATE_LIMIT": template_file.LIMIT,
         "TEMPLATE_VALUE": template_shape.VALUE,
         "TEMPLATE_HOLES": template_shape.MOST_HOLES,
@@ -246,6 +267,13 @@ def test_the_two_sides_agree() -> None:
         assert int(defined[name], 0) == value, name
     values = re.findall(r"^    VALUE_(\w+),", text, re.MULTILINE)
     assert [getattr(template_shape, name) for name in values] == list(range(len(values)))
+    texts = re.findall(r"^    (TEXT_\w+),", text, re.MULTILINE)
+    assert texts.pop() == "TEXT_COUNT"
+    assert len(texts) == exec_template_file.TEXTS
+    for name in ("TITLE", "SCORE"):
+        assert texts[getattr(exec_template_file, name)] == f"TEXT_{name}"
+    (prefix,) = re.findall(r'TEMPLATE_EXEC_NAME "(.*)"', text)
+    assert prefix == exec_template.NAME
     assert struct.calcsize(template_file.HEAD) + struct.calcsize(template_file.REST) == (
         template_file.HEAD_SIZE
     )
