@@ -130,9 +130,10 @@ def _too_long(_number: int, _frame: object) -> None:
 def time_limit() -> Iterator[None]:
     """Of every test here, whatever it waits for."""
     before = signal.signal(signal.SIGALRM, _too_long)
-    signal.alarm(LIMIT)
+    # And again, should it then hang in tidying up.
+    signal.setitimer(signal.ITIMER_REAL, LIMIT, LIMIT / 4)
     yield
-    signal.alarm(0)
+    signal.setitimer(signal.ITIMER_REAL, 0)
     signal.signal(signal.SIGALRM, before)
 
 

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """SIGKILL of exec at any of its system calls, and calls that fail: the process that was to join is
-gone, or is the program; the container does not notice."""
+gone, or is the program; the container does not notice. (By Python: test_exec_templates.py has the
+same of the short way.)"""
 
 from __future__ import annotations
 
@@ -84,8 +85,9 @@ def gone(pid: int) -> bool:
 
 
 @pytest.fixture
-def victim(container: Container, bundle: Bundle) -> Victim:
+def victim(container: Container, bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> Victim:
     """A container that runs, with much for exec to do."""
+    monkeypatch.setenv("PYRUN_NO_FAST", "1")
     bundle.process["oomScoreAdj"] = 10
     container.started("sleep 1000")
     return Victim(container)
