@@ -43,6 +43,10 @@ for store in {stores}; do
     mkdir -p "/var/lib/$store"
     mount -t tmpfs -o mode=711 tmpfs "/var/lib/$store"
 done
+if [ -e /dev/net/tun ]; then # for all, as udev has it: without it, it may be root's alone
+    mknod -m 666 /run/tun c 10 200
+    mount --bind /run/tun /dev/net/tun
+fi
 ip link set lo up
 echo ready
 exec catatonit -P
