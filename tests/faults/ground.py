@@ -67,9 +67,10 @@ def kernel_objects() -> frozenset[str]:
 
 def confinement(container: Container) -> dict[str, str]:
     """What the init of a container may, as the kernel has it; nothing without an init."""
-    if verbs.status_of(container) not in ("created", "running"):
+    state = verbs.state_of(container)
+    if state.get("status") not in ("created", "running"):
         return {}
-    pid = container.state()["pid"]
+    pid = state["pid"]
     lines = Path(f"/proc/{pid}/status").read_text().splitlines()
     found = dict(line.split(":\t", 1) for line in lines if line.startswith(CONFINING))
     for kind in sorted(os.listdir("/proc/self/ns")):
@@ -101,13 +102,19 @@ class Ground:
         self.before: Snapshot | None = None
         self.hooks_before = 0  # what they have left before the verb that is tried
         self.hook_was_hit = False
+        self.keeps = False  # I9 may leave the container that it has made, for the next point
+        self.kept = False
         self.confinement: dict[str, str] = {}
         self.owed_from = 0  # how many records come before hooks: from there on poststop may run
 
-    def look(self) -> Snapshot:
-        """As it is now."""
+    def drain(self) -> None:
+        """Closes the terminals that have come."""
         if self.console:
             self.console.drain()
+
+    def look(self) -> Snapshot:
+        """As it is now."""
+        self.drain()
         bundle = self.container.bundle.path
         own = {str(bundle / name) for name in ("pid", "output", "resources.json")}
         own.add(str(self.place / WITNESS))
@@ -138,6 +145,14 @@ class Ground:
         self.forget_hooks()
         self.before = self.look()
 
+    def ready(self, status: str) -> None:
+        """The container is in this status, for the next point; "": there is none."""
+        if not self.kept:
+            self.forget_hooks()
+        verbs.prepare(self.container, self.kind, status, created=self.kept)
+        self.kept = False
+        self.hooks_before = len(self.hooks_that_ran())
+
     def learn(self, traced: Ended) -> None:
         """Of a verb without a fault: when its hooks were on record, and what holds its init."""
         calls = [stop.path for stop in traced.stops]
@@ -151,6 +166,7 @@ class Ground:
 
     def clear(self) -> None:
         """Ends what a fault has left."""
+        self.kept = False
         leftovers.clear(self.known(), self.stranger.id)
         self.container.delete("--force")
 
@@ -173,8 +189,8 @@ class Ground:
         """Ends what the test has begun."""
         self.neighbour.kill()
         self.neighbour.wait()
+        self.drain()
         if self.console:
-            self.console.drain()
             self.console.close()
 
 

@@ -6,6 +6,7 @@ container. seccomp_unotify(2)."""
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import errno
 import fcntl
@@ -21,7 +22,8 @@ from typing import NamedTuple
 
 MACHINE = os.uname().machine
 ARCH = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}[MACHINE]
-RECV, SEND = 0xC0502100, 0xC0182101  # SECCOMP_IOCTL_NOTIF_*
+RECV, SEND, SET_FLAGS = 0xC0502100, 0xC0182101, 0x40082104  # SECCOMP_IOCTL_NOTIF_*
+SYNC_WAKE_UP = 1  # SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP
 NOTIFICATION = struct.Struct("=QII iIQ 6Q")  # struct seccomp_notif
 RESPONSE = struct.Struct("=QqiI")  # struct seccomp_notif_resp
 CONTINUE = 1  # SECCOMP_USER_NOTIF_FLAG_CONTINUE
@@ -138,6 +140,9 @@ class Stopped:
         pidfd = os.pidfd_open(self.pid)
         listener = _fetch(pidfd, int(ours.recv(16)))
         ours.close()
+        with contextlib.suppress(OSError):  # before Linux 6.6
+            # One of us runs at a time: to wake the other CPU for each call takes most of the time.
+            fcntl.ioctl(listener, SET_FLAGS, SYNC_WAKE_UP)
         hung = not self._serve(listener, pidfd)
         if hung:
             os.kill(self.pid, signal.SIGKILL)

@@ -11,7 +11,7 @@ import signal
 import threading
 from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from faults.kinds import Kind
 from faults.stops import EFFECTS, IDENTITY, PATHS, PLACES, Ended, Stop, Stopped
@@ -64,12 +64,13 @@ def words(container: Container, kind: Kind, name: str) -> list[str]:
     return [*kind.options, *(names.get(word, word) for word in flags)]
 
 
-def prepare(container: Container, kind: Kind, status: str) -> None:
-    """A container in this status; "": none."""
+def prepare(container: Container, kind: Kind, status: str, *, created: bool = False) -> None:
+    """A container in this status; "": none. `created`: it is there already."""
     if not status:
         return
-    flags = kind.flags(container, "create")
-    container.created("sleep 100", options=kind.options, flags=flags)
+    if not created:
+        flags = kind.flags(container, "create")
+        container.created("sleep 100", options=kind.options, flags=flags)
     if status != "created":
         assert container.start().code == 0
     if status == "stopped":
@@ -125,14 +126,19 @@ def failing(at: int, fault: int | str) -> Callable[[Stop], int | None]:
     return decide
 
 
-def status_of(container: Container) -> str:
-    """What `state` says; "" for no such container."""
+def state_of(container: Container) -> dict[str, Any]:
+    """What `state` says; nothing for no such container."""
     result = container.runtime("state", container.id)
     if result.code:
         assert "does not exist" in result.err, result
-        return ""
-    found: str = json.loads(result.out)["status"]
+        return {}
+    found: dict[str, Any] = json.loads(result.out)
     return found
+
+
+def status_of(container: Container) -> str:
+    """What `state` says of that; "" for no such container."""
+    return str(state_of(container).get("status", ""))
 
 
 def alive(pid: int) -> bool:

@@ -20,7 +20,7 @@ from engines.cgroup import detached_mount
 CGROUPS = Path("/sys/fs/cgroup")
 PARENT = f"pyrun-life-{os.getpid()}"  # of every cgroup here, in each hierarchy
 PR_SET_CHILD_SUBREAPER = 36
-CLONE_NEWNS, MS_REC, MS_PRIVATE, MNT_DETACH = 0x20000, 0x4000, 0x40000, 2
+CLONE_FS, CLONE_NEWNS, MS_REC, MS_PRIVATE, MNT_DETACH = 0x200, 0x20000, 0x4000, 0x40000, 2
 PATIENCE = 3.0  # seconds for what ends by itself
 SHARED = ("/run/pyrun", "/run/runc", "/run/crun")  # used without --root: never by us
 
@@ -67,6 +67,7 @@ def own_view() -> Iterator[None]:
     try:
         yield
     finally:
+        libc.unshare(CLONE_FS)  # setns refuses who shares that with a thread, as pytest's watchdog
         result = libc.setns(home, CLONE_NEWNS)
         os.close(home)
         assert result == 0
@@ -107,12 +108,18 @@ def hierarchies() -> list[Path]:
 
 def cgroups() -> frozenset[str]:
     """Every cgroup of these tests: none is there between tests."""
-    return frozenset(
-        folder
-        for place in hierarchies()
-        for folder, _, _ in os.walk(place / PARENT)
-        if folder != str(place / PARENT)
-    )
+    return frozenset(path for place in hierarchies() for path in _below(f"{place}/{PARENT}"))
+
+
+def _below(folder: str) -> Iterator[str]:
+    """All cgroups in one, those in them last. The links of the folder tell of cgroups in it: a
+    hundred files each would have to be looked through for them."""
+    with contextlib.suppress(OSError):  # gone meanwhile
+        if os.stat(folder).st_nlink > 2:
+            for entry in os.scandir(folder):
+                if entry.is_dir(follow_symlinks=False):
+                    yield entry.path
+                    yield from _below(entry.path)
 
 
 def children() -> list[int]:
@@ -153,16 +160,17 @@ def look(roots: list[Path]) -> Host:
             for path in root.iterdir()
             if not path.name.startswith(".")  # caches
         ),
-        frozenset(_descriptors()),
+        descriptors(),
     )
 
 
-def _descriptors() -> list[str]:
+def descriptors() -> frozenset[str]:
+    """Ours, with what each leads to."""
     found = []
     for name in os.listdir("/proc/self/fd"):
         with contextlib.suppress(OSError):
             found.append(f"{name} {os.readlink(f'/proc/self/fd/{name}')}")
-    return [line for line in found if "/proc/" not in line]
+    return frozenset(line for line in found if "/proc/" not in line)
 
 
 def wait_until_clean(before: Host, roots: list[Path]) -> list[str]:

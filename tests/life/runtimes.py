@@ -3,8 +3,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import select
 import shutil
 import subprocess
 import sys
@@ -41,6 +43,23 @@ def eventually(condition: Callable[[], Any], seconds: float = 10.0) -> bool:
             return False
         time.sleep(0.005)
     return True
+
+
+def ended(process: subprocess.Popen[bytes], seconds: float) -> int:
+    """Its exit code, as soon as it has ended; Popen.wait() with a time looks every 50 ms. Raises
+    TimeoutExpired, and it is killed."""
+    with contextlib.suppress(ProcessLookupError):  # somebody has reaped it
+        pidfd = os.pidfd_open(process.pid)
+        try:
+            poll = select.poll()
+            poll.register(pidfd, select.POLLIN)
+            if not poll.poll(seconds * 1000):
+                process.kill()
+                process.wait()
+                raise subprocess.TimeoutExpired(process.args, seconds)
+        finally:
+            os.close(pidfd)
+    return process.wait()
 
 
 def executable(name: str) -> str:
@@ -100,12 +119,7 @@ class Runtime:
                 **keywords,
             )
             feed.close()
-            try:
-                code = process.wait(timeout)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
-                raise
+            code = ended(process, timeout)
             return Result(code, _content(out), _content(err))
 
 
@@ -163,13 +177,7 @@ class Container:
                 stderr=err,
                 **keywords,
             )
-            try:
-                code = process.wait(TIMEOUT)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
-                raise
-            return Result(code, "", _content(err))
+            return Result(ended(process, TIMEOUT), "", _content(err))
 
     def created(self, *verbs: str, **keywords: Any) -> Container:
         """create(), which must work."""

@@ -20,7 +20,7 @@ from faults.invariants import check, check_gone
 from faults.kinds import KINDS, Kind
 from faults.sampling import ALL, SEED, sample
 from faults.stops import Stop
-from faults.verbs import FAULTS, VERBS, fits, points, prepare, run
+from faults.verbs import FAULTS, VERBS, fits, points, run
 from life.bundles import Bundle
 from life.runtimes import Container
 from needs import lacking, needs
@@ -86,7 +86,8 @@ def test_faults(
 def sweep(here: Ground, name: str, kind_name: str) -> None:
     """A verb of a kind, at each of its calls."""
     container, kind = here.container, here.kind
-    prepare(container, kind, VERBS[name].before)
+    here.keeps = bool(VERBS[name].before)
+    here.ready(VERBS[name].before)
     traced = run(container, kind, name)
     assert traced.code == 0, traced
     here.learn(traced)
@@ -97,9 +98,7 @@ def sweep(here: Ground, name: str, kind_name: str) -> None:
     tried = sample(every, POINTS)
     wrong = []
     for at, fault in tried:
-        here.forget_hooks()
-        prepare(container, kind, VERBS[name].before)
-        here.hooks_before = len(here.hooks_that_ran())
+        here.ready(VERBS[name].before)
         ended = run(container, kind, name, verbs.failing(at, fault))
         try:
             check(here, name, ended, fault)
@@ -199,9 +198,12 @@ def test_record_that_can_not_be_read_now(
         assert mark.exists()
 
 
-def test_exec_says_that_the_process_got_no_answer(container: Container) -> None:
+def test_exec_says_that_the_process_got_no_answer(
+    container: Container, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """It ended with our last word unread, and what it had said itself was not read either: exec
     gave its exit code, as that of the user's program."""
+    monkeypatch.setenv("PYRUN_NO_FAST", "1")
     container.started("sleep 100")
     traced = run(container, Kind(), "exec")
     first = traced.stops[0].pid

@@ -111,8 +111,7 @@ def _with_names(every: list[tuple[str, str, str]]) -> list[tuple[str, str, str]]
 def _try(ground: Ground, points: list[tuple[str, str, str]]) -> None:
     wrong = []
     for verb, fault, what in points:
-        ground.forget_hooks()
-        verbs.prepare(ground.container, ground.kind, VERBS[verb].before)
+        ground.ready(VERBS[verb].before)
         ended = run_at(ground, verb, fault)
         try:
             _check_fired(ended, fault, what)
