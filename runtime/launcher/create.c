@@ -70,11 +70,11 @@ static int open_donations(int *fds)
         return count;
     fds[count] = make_fifo("exec.fifo");
     both = make_fifo("result.fifo");
-    fds[count + 1] = openat(box.folder, "result.fifo", O_WRONLY | FIFO);
-    if (fds[count] < 0 || both < 0 || fds[count + 1] < 0)
+    if (fds[count] < 0 || both < 0) // without a reader, to open one end would wait for ever
         return -1;
+    fds[count + 1] = openat(box.folder, "result.fifo", O_WRONLY | FIFO);
     close(both);
-    return count + 2;
+    return fds[count + 1] < 0 ? -1 : count + 2;
 }
 
 static bool hand_over(void)

@@ -39,8 +39,8 @@ static int start(void)
     close(fifo);
     do
         count = poll(&report, 1, -1);
-    while (count < 0 && errno == EINTR);
-    if (count < 0 || (report.revents & POLLIN)) {
+    while (count < 0); // the byte is taken: whatever fails, that is to be waited for
+    if (report.revents & POLLIN) {
         // It says why the program does not run, and that is Python's to explain: the report lasts
         // as long as somebody has the fifo open.
         fcntl(report.fd, F_SETFD, 0);

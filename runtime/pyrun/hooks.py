@@ -38,6 +38,11 @@ LONGEST_POLL = 60_000  # milliseconds
 CHDIR, EXECVE = 1, 2
 
 
+class UnattendedError(Error):
+    """We could not begin a hook or wait for it, for want of memory or the like; it has not ended by
+    itself."""
+
+
 def run(hooks: list[Config], kind: str, state: bytes, bundle: str, files: Files = (-1, -1)) -> None:
     """Run the hooks of one kind in order, and stop at the first that fails.
 
@@ -55,12 +60,17 @@ def run_all(
 ) -> list[Error]:
     """Run every hook of one kind, whatever the others did; the failures, to warn of.
 
-    It is the rule for poststop: "the remaining hooks and lifecycle continue" (runtime.md).
+    It is the rule for poststop: "the remaining hooks and lifecycle continue" (runtime.md). One that
+    we could not see to its end is run once more: nobody else takes away what it would have.
     """
     failures = []
     for index, hook in enumerate(hooks):
         try:
-            _run(hook, kind, index, state, bundle, files)
+            try:
+                _run(hook, kind, index, state, bundle, files)
+            except UnattendedError as failure:
+                log.debug(f"{failure}: once more")
+                _run(hook, kind, index, state, bundle, files)
         except Error as failure:
             failures.append(failure)
     return failures
@@ -89,7 +99,10 @@ def _run(hook: Config, kind: str, index: int, state: bytes, bundle: str, files: 
         if failure:
             raise Error(f"{name}: {failure}{output.quote()}", pointer)
     except OSError as error:
-        raise from_os(error, name, pointer) from None
+        failure = from_os(error, name, pointer)
+        if output is None or not output.ended:
+            raise UnattendedError(failure.message, failure.pointer, failure.hint) from None
+        raise failure from None
     finally:
         if output is not None:
             output.close()
@@ -114,6 +127,7 @@ class Output:
         self.read_end, self.write_end = os.pipe()
         os.set_blocking(self.read_end, False)
         self.tail = b""
+        self.ended = False  # the hook, by itself
 
     def take(self) -> bool:
         """Read what is there now; False when there is nothing, or no more."""
@@ -158,7 +172,7 @@ def _execute(
             why = f"hook ran past specified timeout of {float(seconds or 0)}s"
             return f"{why} ({hook['path']})"
         status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-        reaped = True
+        reaped = output.ended = True
         output.take()
         # It can't block: exec closes it, and so does the end of a hook that did not come so far.
         return _explain(hook, bundle, status, os.read(report, 2))

@@ -260,8 +260,12 @@ class Container:
         return True
 
     def unlock(self) -> None:
-        """Give the container's lock back, before what may take long and changes nothing."""
-        fcntl.flock(self.fd, fcntl.LOCK_UN)
+        """Give the container's lock back, before what may take long and changes nothing. It is no
+        failure of what was done under it: the lock goes with the descriptor at the latest."""
+        try:
+            fcntl.flock(self.fd, fcntl.LOCK_UN)
+        except OSError:
+            return
 
     def gone(self) -> bool:
         """Whether somebody removed the folder between our opening and locking it."""

@@ -7,6 +7,8 @@ container away at the end.
 from __future__ import annotations
 
 import os
+import select
+import time
 
 from pyrun import interruption
 from pyrun.errors import from_os
@@ -23,6 +25,10 @@ if TYPE_CHECKING:
 
 NAME = "pyrun:wait"
 DELETE, WAIT = "delete", "wait"
+TRIES, PAUSE = (
+    20,
+    0.05,
+)  # how often the launcher is tried after the child's end, and seconds between
 # The package is in <prefix>/lib/pythonX.Y/site-packages, as the launcher knows as well.
 LAUNCHER = f"{__file__.rsplit('/', 5)[0]}/bin/pyrun"
 
@@ -57,19 +63,28 @@ def become(
 ) -> NoReturn:
     """Wait for the child's end as the launcher does, with its status as the exit code.
 
-    `master` is our end of its terminal, or -1; `proxy` that of its NOTIFY_SOCKET. Raises Error.
+    `master` is our end of its terminal, or -1; `proxy` that of its NOTIFY_SOCKET. The child runs,
+    and nobody else waits for it: what fails, as for want of memory, is tried again until it has
+    ended, and a while after. Raises Error.
     """
     manager = proxy.reach_manager() if proxy else None
     fds = (child.pidfd, master, _number(proxy.socket if proxy else None), _number(manager))
     counts = at_the_end[-2:-1] != [WAIT]  # whose exit code is the program's
     words = [NAME, *map(str, (child.pid, *fds, int(counts))), *at_the_end]
-    for fd in fds:
-        if fd >= 0:
-            os.set_inheritable(fd, True)  # noqa: FBT003 - its own only argument
-    try:
-        os.execve(launcher, words, os.environ)  # noqa: S606 - no shell is wanted
-    except OSError as error:
-        raise from_os(error, f"execve {LAUNCHER}") from None
+    poll = select.poll()
+    poll.register(child.pidfd, select.POLLIN)
+    tries = 0
+    while True:
+        try:
+            for fd in fds:
+                if fd >= 0:
+                    os.set_inheritable(fd, True)  # noqa: FBT003 - its own only argument
+            os.execve(launcher, words, os.environ)  # noqa: S606 - no shell is wanted
+        except OSError as error:
+            tries += bool(poll.poll(0))
+            if tries > TRIES:
+                raise from_os(error, f"execve {LAUNCHER}") from None
+        time.sleep(PAUSE)
 
 
 def _number(connection: socket | None) -> int:

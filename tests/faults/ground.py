@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from faults import private, verbs
 from faults.kinds import CONSOLE, HOOK, WITNESS, Console, Kind, limited, place_of
-from faults.stops import Ended
+from faults.stops import Ended, Stop
 from life import leftovers
 from life.runtimes import Container
 
@@ -105,6 +105,7 @@ class Ground:
         self.keeps = False  # I9 may leave the container that it has made, for the next point
         self.kept = False
         self.confinement: dict[str, str] = {}
+        self.hooks: frozenset[int] = frozenset()  # by which of a verb's processes they are run
         self.owed_from = 0  # how many records come before hooks: from there on poststop may run
 
     def drain(self) -> None:
@@ -145,12 +146,16 @@ class Ground:
         self.forget_hooks()
         self.before = self.look()
 
-    def ready(self, status: str) -> None:
-        """The container is in this status, for the next point; "": there is none."""
+    def ready(self, name: str) -> None:
+        """All is as the verb takes it, for the next point."""
         if not self.kept:
             self.forget_hooks()
-        verbs.prepare(self.container, self.kind, status, created=self.kept)
+        before = verbs.VERBS[name].before
+        verbs.prepare(self.container, self.kind, before, created=self.kept)
         self.kept = False
+        if self.kind.again and name == "exec":
+            command = verbs.words(self.container, self.kind, name)
+            assert self.container.runtime(*command).code == 0
         self.hooks_before = len(self.hooks_that_ran())
 
     def learn(self, traced: Ended) -> None:
@@ -159,6 +164,9 @@ class Ground:
         begun = calls.index(HOOK) if HOOK in calls else 0
         self.owed_from = sum("state.json" in path for path in calls[:begun])
         self.confinement = confinement(self.container)
+        self.hooks = frozenset(
+            stop.process for stop in traced.stops if stop.call == "execve" and stop.path == HOOK
+        )
 
     def known(self) -> set[int]:
         """Processes that are there whatever happens."""
@@ -180,8 +188,12 @@ class Ground:
         (self.place / WITNESS).unlink(missing_ok=True)
         self.hooks_before = 0
 
-    def notice(self, ended: Ended) -> None:
-        """Whether the fault has met a hook: one that was begun and has left nothing."""
+    def notice(self, ended: Ended, hit: Stop | None) -> None:
+        """Whether the fault has met a hook: one that was begun and has left nothing, or its
+        process before that."""
+        if hit and hit.process in self.hooks:
+            self.hook_was_hit = True
+            return
         begun = sum(stop.path == HOOK for stop in ended.stops if stop.call == "execve")
         self.hook_was_hit = begun > len(self.hooks_that_ran()) - self.hooks_before
 

@@ -16,11 +16,12 @@ from typing import NamedTuple
 from faults import verbs
 from faults.ground import TREES, Ground, confinement, digest, kernel_objects
 from faults.kinds import DEPTH, MEMORY, UPDATED, UPDATED_DEPTH
-from faults.stops import SECONDS, SLOWNESS, Ended
+from faults.stops import SECONDS, SLOWNESS, Ended, Stop
 from life import leftovers, systemd_units
 from life.runtimes import Container, Result, eventually
 
 PATIENCE = 3.0 * SLOWNESS  # seconds for what ends by itself, as those whose parent was killed
+INTENT = "intent.json"
 # The other half of the interpreter, when it finds no way to start: Python says it in its own form.
 FATAL = "Fatal Python error"
 
@@ -33,6 +34,7 @@ class Outcome(NamedTuple):
     ended: Ended
     status: str  # that `state` gives afterwards
     seconds: float
+    hit: Stop | None = None  # where the fault was, if that is known
 
 
 def _is_members(pid: int, container: Container) -> bool:
@@ -100,8 +102,9 @@ def i4_no_file(ground: Ground, outcome: Outcome) -> None:
     now = ground.look()
     own = str(ground.container.runtime.root / ground.container.id)
     state = now.host.state - ground.before.host.state - ({own} if outcome.status else set())
-    # A folder with nothing in it is nobody's: the next create takes it.
-    state = {path for path in state if path != own or os.listdir(path) or not outcome.name}
+    # A folder without an intent is nobody's: the next create takes it.
+    if own in state and outcome.name and INTENT not in os.listdir(own):
+        state.remove(own)
     assert not state, f"I4: state: {sorted(state)}"
     for top in TREES:
         surplus = sorted(now.trees[top] - ground.before.trees[top])
@@ -133,7 +136,7 @@ def i5_no_object(ground: Ground, outcome: Outcome) -> None:
 
 def i6_truth(ground: Ground, outcome: Outcome) -> None:
     """Success is what has happened, a failure what has not, and it says in one line what failed."""
-    name, fault, ended, status, _ = outcome
+    name, fault, ended, status, *_ = outcome
     if not name:
         assert (ended.code, ended.errors) == (0, ""), f"I6: delete --force: {ended}"
         return
@@ -235,7 +238,7 @@ def i10_poststop(ground: Ground, outcome: Outcome) -> None:
         return
     ran = ground.hooks_that_ran()
     if outcome.name:
-        ground.notice(outcome.ended)
+        ground.notice(outcome.ended, outcome.hit)
     if outcome.status:
         # A deletion that was stopped half-way runs it again.
         assert "poststop" not in ran or outcome.name in ("delete", "force"), "I10: too early"
@@ -265,12 +268,13 @@ def check(
     ended: Ended,
     fault: int | str,
     orphans: Callable[[], Collection[int]] | None = None,
+    hit: Stop | None = None,
 ) -> None:
     """All of them after the fault; then `delete --force`; then all of them again. `orphans`: who is
     to be reaped, if it is not those that were heard."""
     began = time.monotonic()
     status = verbs.status_of(ground.container)
-    outcome = Outcome(name, fault, ended, status, time.monotonic() - began)
+    outcome = Outcome(name, fault, ended, status, time.monotonic() - began, hit)
     with verbs.reaping(orphans or verbs.callers(ended)):
         for holds in ALL:
             holds(ground, outcome)

@@ -34,6 +34,7 @@ class Kind(NamedTuple):
     options: tuple[str, ...] = ()
     terminal: bool = False
     python: bool = False
+    again: bool = False  # exec is not the first of its shape, and takes no Python
 
     def flags(self, container: Container, verb: str) -> list[str | Path]:
         """What the verb is told besides."""
@@ -127,7 +128,7 @@ def show_v1() -> None:
 
 
 KINDS = {
-    "plain": Kind(),  # start, kill and delete go the short way, without Python
+    "plain": Kind(again=True),  # whatever can goes the short way, without Python
     "python": Kind(python=True),
     "userns": Kind(staged),
     "terminal": Kind(with_terminal, terminal=True),

@@ -62,12 +62,15 @@ IDENTITY = (
 
 class Stop(NamedTuple):
     """A system call that waits for us: the how many-th it is, and who makes it. `path` is "" where
-    it has none, or nobody can read it."""
+    it has none, or nobody can read it. `process`, in the order in which they were heard, and `nth`,
+    of its calls, are the same each time, however several processes take turns."""
 
     index: int
     call: str
     pid: int
     path: str
+    process: int
+    nth: int
 
 
 class Ended(NamedTuple):
@@ -124,6 +127,7 @@ class Stopped:
         self.cwd = cwd
         self.seconds = seconds
         self.stops: list[Stop] = []
+        self.heard: dict[int, list[int]] = {}  # number and count of calls, by pid
         self.pid = 0
 
     def run(self) -> Ended:
@@ -214,7 +218,9 @@ class Stopped:
         key, pid, _, number, _, _, *args = NOTIFICATION.unpack(buffer)
         call = self.names[number]
         path = _string(pid, args[PATHS[call]]) if call in PATHS else ""
-        stop = Stop(len(self.stops), call, pid, path)
+        number_and_count = self.heard.setdefault(pid, [len(self.heard), -1])
+        number_and_count[1] += 1
+        stop = Stop(len(self.stops), call, pid, path, *number_and_count)
         self.stops.append(stop)
         error = self.decide(stop)
         answer = RESPONSE.pack(key, 0, -(error or 0), 0 if error else CONTINUE)

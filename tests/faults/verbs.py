@@ -25,7 +25,11 @@ FAULTS: tuple[int | str, ...] = (
     errno.EIO, errno.ENOSPC, errno.EMFILE, errno.ENOMEM, errno.EINTR, "runtime", "caller",
 )  # fmt: skip
 # Of a process that ends, or of another: its failure can't be had.
-NEVER_FAIL = frozenset({"kill", "wait4", "waitid", "pidfd_send_signal"})
+# close_range fails for wrong arguments alone, and C libraries then close every number there is; poll
+# takes no memory for a few descriptors.
+NEVER_FAIL = frozenset(
+    {"kill", "wait4", "waitid", "pidfd_send_signal", "close_range", "poll", "ppoll"}
+)
 # What a signal may interrupt.
 PROGRAM = "/payload"
 SLOW = frozenset(
@@ -95,12 +99,20 @@ def points(container: Container, ended: Ended) -> list[Stop]:
     names = (str(container.runtime.root), str(container.bundle.path))
     begun = next(stop.index for stop in ended.stops if stop.path.startswith(names))
     # What the user's program does then is its own affair.
-    programs = {stop.pid: stop.index for stop in ended.stops if stop.path == PROGRAM}
+    programs = {stop.pid: stop.index for stop in ended.stops if is_program(stop)}
+    # An init that waits for `start` reads, or soon will: it has told that it is created.
+    waits = {stop.pid: stop for stop in ended.stops}
+    waiting = [stop for stop in waits.values() if stop.process and stop.call == "read"]
     return [
         stop
         for stop in ended.stops
-        if begun <= stop.index <= programs.get(stop.pid, len(ended.stops))
+        if begun <= stop.index <= programs.get(stop.pid, len(ended.stops)) and stop not in waiting
     ]
+
+
+def is_program(stop: Stop) -> bool:
+    """Whether the caller becomes a program of the container."""
+    return stop.call == "execve" and stop.path == PROGRAM
 
 
 def fits(stop: Stop, fault: int | str) -> bool:
@@ -110,20 +122,32 @@ def fits(stop: Stop, fault: int | str) -> bool:
     return stop.call in SLOW if fault == errno.EINTR else stop.call not in NEVER_FAIL
 
 
-def failing(at: int, fault: int | str) -> Callable[[Stop], int | None]:
-    """What happens at that stop."""
-    first: list[int] = []
+class Failing:
+    """What happens at the stop that was `at` there in another run: at the same call of the same
+    process, or the next of its kind. `hit` is where it was; a program of the container is left
+    alone."""
 
-    def decide(stop: Stop) -> int | None:
-        first.append(stop.pid)  # the verb's own process makes the first call
-        if stop.index != at:
+    def __init__(self, at: Stop, fault: int | str) -> None:
+        self.at = at
+        self.fault = fault
+        self.first = 0
+        self.programs: set[int] = set()
+        self.hit: Stop | None = None
+
+    def __call__(self, stop: Stop) -> int | None:
+        """The decision at a stop."""
+        self.first = self.first or stop.pid  # the verb's own process makes the first call
+        ours = stop.pid not in self.programs
+        if is_program(stop):
+            self.programs.add(stop.pid)
+        same = (stop.process, stop.call) == (self.at.process, self.at.call)
+        if self.hit or not (ours and same and stop.nth >= self.at.nth):
             return None
-        if isinstance(fault, int):
-            return fault if fits(stop, fault) else None
-        os.kill(first[0] if fault == "runtime" else stop.pid, signal.SIGKILL)
+        self.hit = stop
+        if isinstance(self.fault, int):
+            return self.fault if fits(stop, self.fault) else None
+        os.kill(self.first if self.fault == "runtime" else stop.pid, signal.SIGKILL)
         return None
-
-    return decide
 
 
 def state_of(container: Container) -> dict[str, Any]:

@@ -23,7 +23,6 @@ from faults.kinds import KINDS
 from faults.named import faulty
 from faults.sampling import sample
 from faults.stops import SECONDS, Ended
-from faults.verbs import VERBS
 from life import leftovers
 from life.runtimes import Container, eventually
 from needs import needs
@@ -111,7 +110,7 @@ def _with_names(every: list[tuple[str, str, str]]) -> list[tuple[str, str, str]]
 def _try(ground: Ground, points: list[tuple[str, str, str]]) -> None:
     wrong = []
     for verb, fault, what in points:
-        ground.ready(VERBS[verb].before)
+        ground.ready(verb)
         ended = run_at(ground, verb, fault)
         try:
             _check_fired(ended, fault, what)
