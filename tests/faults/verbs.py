@@ -25,8 +25,8 @@ FAULTS: tuple[int | str, ...] = (
     errno.EIO, errno.ENOSPC, errno.EMFILE, errno.ENOMEM, errno.EINTR, "runtime", "caller",
 )  # fmt: skip
 # Of a process that ends, or of another: its failure can't be had.
-# close_range fails for wrong arguments alone, and C libraries then close every number there is; poll
-# takes no memory for a few descriptors.
+# close_range fails for wrong arguments alone, and C libraries then close every number there is;
+# poll takes no memory for a few descriptors.
 NEVER_FAIL = frozenset(
     {"kill", "wait4", "waitid", "pidfd_send_signal", "close_range", "poll", "ppoll"}
 )
