@@ -181,17 +181,19 @@ bool child_go(const struct child *child)
 int child_hear(const struct child *child, struct message *out)
 {
     struct pollfd polled[] = {{.fd = child->socket, .events = POLLIN},
-                              {.fd = child->signals, .events = POLLIN}};
+                              {.fd = child->signals, .events = POLLIN},
+                              {.fd = child->pidfd, .events = POLLIN}};
     ssize_t size;
 
-    while (poll(polled, 2, -1) < 0)
+    while (poll(polled, 3, -1) < 0)
         if (errno != EINTR)
             return -1;
     if (polled[1].revents)
         return -1;
     // There is no room for a descriptor: one that comes along is closed by the kernel, and a plan
     // that sends one is not made here.
-    size = recv(child->socket, out, sizeof *out, 0);
+    // Nothing comes of a stage that has been killed: then its sibling waits, with the socket open.
+    size = recv(child->socket, out, sizeof *out, MSG_DONTWAIT);
     if (size == 0)
         return 0;
     // ECONNRESET: it has ended without our last word, and is no user's program.

@@ -32,16 +32,18 @@ def catch() -> None:
     pack.later(_handle)
 
 
-def wait(fd: int) -> None:
-    """Return when there is something to be read there, or end of file. Raises Error when one of
-    the signals comes before."""
-    if _held < 0:
-        return  # it interrupts the reading
+def wait(*fds: int) -> list[int]:
+    """Those of them where there is something to be read, or end of file, as soon as there are any.
+    Raises Error when one of the signals comes before."""
     poll = select.poll()
-    poll.register(fd, select.POLLIN)
-    poll.register(_held, select.POLLIN)
-    if dict(poll.poll()).get(_held):
+    for fd in fds:
+        poll.register(fd, select.POLLIN)
+    if _held >= 0:  # else it interrupts the waiting
+        poll.register(_held, select.POLLIN)
+    ready = [fd for fd, _ in poll.poll()]
+    if _held in ready:
         pack.complete()
+    return ready
 
 
 def ignore() -> None:

@@ -11,6 +11,7 @@ from _socket import (
     AF_UNIX,
     CMSG_SPACE,
     MSG_CMSG_CLOEXEC,
+    MSG_DONTWAIT,
     SCM_RIGHTS,
     SOCK_SEQPACKET,
     SOL_SOCKET,
@@ -184,14 +185,22 @@ def send_plan(child: Child, steps: list[Step], donated: list[int]) -> None:
 
 def _receive(child: Child) -> tuple[int, int, int, int, int]:
     """(kind, three values, a descriptor or -1); kind 0 at end of file."""
-    interruption.wait(child.socket)
     connection = socket(fileno=child.socket)
-    size = CMSG_SPACE(4)
+    size, flags = CMSG_SPACE(4), MSG_CMSG_CLOEXEC | MSG_DONTWAIT
     try:
-        data, control, _, _ = connection.recvmsg(_MESSAGE.size, size, MSG_CMSG_CLOEXEC)
+        while True:
+            ready = interruption.wait(child.socket, child.pidfd)
+            try:
+                data, control, _, _ = connection.recvmsg(_MESSAGE.size, size, flags)
+            except BlockingIOError:
+                if child.pidfd in ready:
+                    # A stage that has been killed: its sibling waits, with the socket open.
+                    raise DiedError("the container's init died") from None
+                continue
+            break
     except ConnectionResetError:
         # It has ended without our last word: no user's program. What it said before comes now.
-        data, control, _, _ = connection.recvmsg(_MESSAGE.size, size, MSG_CMSG_CLOEXEC)
+        data, control, _, _ = connection.recvmsg(_MESSAGE.size, size, flags)
         if not data:
             raise DiedError("the container's init died") from None
     finally:

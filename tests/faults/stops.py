@@ -26,6 +26,7 @@ RECV, SEND, SET_FLAGS = 0xC0502100, 0xC0182101, 0x40082104  # SECCOMP_IOCTL_NOTI
 SYNC_WAKE_UP = 1  # SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP
 NOTIFICATION = struct.Struct("=QII iIQ 6Q")  # struct seccomp_notif
 RESPONSE = struct.Struct("=QqiI")  # struct seccomp_notif_resp
+NEVER = -1  # a decision: no answer, to one who was killed and could take it before the signal
 CONTINUE = 1  # SECCOMP_USER_NOTIF_FLAG_CONTINUE
 NOTIFY, ALLOW = 0x7FC00000, 0x7FFF0000
 SET_MODE_FILTER, NEW_LISTENER, WAIT_KILLABLE = 1, 0x8, 0x20
@@ -223,6 +224,8 @@ class Stopped:
         stop = Stop(len(self.stops), call, pid, path, *number_and_count)
         self.stops.append(stop)
         error = self.decide(stop)
+        if error == NEVER:
+            return
         answer = RESPONSE.pack(key, 0, -(error or 0), 0 if error else CONTINUE)
         try:
             fcntl.ioctl(listener, SEND, bytearray(answer))

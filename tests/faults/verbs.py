@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from faults.kinds import Kind
-from faults.stops import EFFECTS, IDENTITY, PATHS, PLACES, Ended, Stop, Stopped
+from faults.stops import EFFECTS, IDENTITY, NEVER, PATHS, PLACES, Ended, Stop, Stopped
 from life.runtimes import Container
 
 CALLS = (*PATHS, *PLACES, *EFFECTS, *IDENTITY)
@@ -146,8 +146,9 @@ class Failing:
         self.hit = stop
         if isinstance(self.fault, int):
             return self.fault if fits(stop, self.fault) else None
-        os.kill(self.first if self.fault == "runtime" else stop.pid, signal.SIGKILL)
-        return None
+        victim = self.first if self.fault == "runtime" else stop.pid
+        os.kill(victim, signal.SIGKILL)
+        return NEVER if victim == stop.pid else None
 
 
 def state_of(container: Container) -> dict[str, Any]:

@@ -306,3 +306,29 @@ def test_poststop_hook_that_can_not_be_begun(
     ended = run(container, Kind(), "force", decide)
     assert (len(hits), ended.code, ended.errors) == (1, 0, "")
     assert mark.exists()
+
+
+@pytest.mark.parametrize("again", [False, True])
+def test_stage_that_is_killed(
+    container: Container, monkeypatch: pytest.MonkeyPatch, again: bool
+) -> None:
+    """It has made a sibling, and can't say so: that one waits for a word with the socket open, and
+    nobody saw that nothing more would come."""
+    if not again:
+        monkeypatch.setenv("PYRUN_NO_FAST", "1")
+    container.started("sleep 100")
+    for _ in range(2):
+        traced = run(container, Kind(), "exec")
+        time.sleep(TEMPLATES)
+    made = next(stop for stop in traced.stops if stop.call == "clone3" and stop.process)
+    word = next(
+        stop
+        for stop in traced.stops[made.index :]
+        if (stop.process, stop.call) == (made.process, "write")
+    )
+    failing = verbs.Failing(word, "caller")
+    ended = run(container, Kind(), "exec", failing)
+    assert failing.hit
+    assert not ended.hung
+    assert ended.errors.count("\n") == bool(ended.code)
+    assert ended.code or again  # by Python, after the short way has failed
