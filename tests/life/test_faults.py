@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import os
 import random
+import subprocess
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -105,15 +106,17 @@ def sweep(here: Ground, name: str, kind_name: str) -> None:
     wrong = []
     missed = 0
     for stop, fault in tried:
-        here.ready(name)
         failing = verbs.Failing(stop, fault)
-        ended = run(container, kind, name, failing)
-        missed += not failing.hit
+        ended = None
         try:
+            here.ready(name)
+            ended = run(container, kind, name, failing)
+            missed += not failing.hit
             check(here, name, ended, fault, hit=failing.hit)
-        except AssertionError as error:
+        except (AssertionError, OSError, subprocess.TimeoutExpired) as error:
             what = errno.errorcode[fault] if isinstance(fault, int) else fault
-            wrong.append(f"{what} at {failing.hit}: {error}: code {ended.code}, {ended.errors!r}")
+            how = f"code {ended.code}, {ended.errors!r}" if ended else "not begun"
+            wrong.append(f"{what} at {failing.hit or stop}: {error}: {how}")
             tell(f"{name} {kind_name}: {wrong[-1]}")
             here.clear()
     tally = f"{len(tried)} of {len(every)} faults at {len(stops)} calls, {missed} did not come"

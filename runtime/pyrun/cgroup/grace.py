@@ -18,7 +18,10 @@ ROOT = "/sys/fs/cgroup"
 def begin() -> None:
     """Start the wait in a thread, where there is one to come: as root, on v1 or hybrid."""
     if os.geteuid() == 0 and not os.path.exists(f"{ROOT}/cgroup.procs"):
-        start_new_thread(stay, ("/proc/self/cgroup", ROOT, os.getpid()))
+        try:
+            start_new_thread(stay, ("/proc/self/cgroup", ROOT, os.getpid()))
+        except RuntimeError:  # no memory for one, or no room in the cgroup: then create waits
+            return
 
 
 def stay(own: str, root: str, pid: int) -> None:
