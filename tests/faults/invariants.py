@@ -107,7 +107,7 @@ def i4_no_file(ground: Ground, outcome: Outcome) -> None:
     state = now.host.state - ground.before.host.state - ({own} if outcome.status else set())
     # A folder without an intent is nobody's: the next create takes it.
     if own in state and outcome.name and INTENT not in os.listdir(own):
-        state.remove(own)
+        state -= {own}
     assert not state, f"I4: state: {sorted(state)}"
     for top in TREES:
         surplus = sorted(now.trees[top] - ground.before.trees[top])
