@@ -335,3 +335,21 @@ def test_stage_that_is_killed(
     assert not ended.hung
     assert ended.errors.count("\n") == bool(ended.code)
     assert ended.code or again  # by Python, after the short way has failed
+
+
+def test_delete_whose_folder_stays_at_first(container: Container) -> None:
+    """All but the empty folder was gone, and Python, asked for the rest, found no container."""
+    container.created("sleep 100")
+    assert container.kill().code == 0
+    container.wait()
+    hits: list[Stop] = []
+
+    def decide(stop: Stop) -> int | None:
+        if hits or stop.call != "unlinkat" or stop.path != container.id:
+            return None
+        hits.append(stop)
+        return errno.ENOMEM
+
+    ended = run(container, Kind(), "delete", decide)
+    assert (len(hits), ended.code, ended.errors) == (1, 0, "")
+    assert not (container.runtime.root / container.id).exists()
