@@ -99,10 +99,10 @@ def _run(hook: Config, kind: str, index: int, state: bytes, bundle: str, files: 
         if failure:
             raise Error(f"{name}: {failure}{output.quote()}", pointer)
     except OSError as error:
-        failure = from_os(error, name, pointer)
+        found = from_os(error, name, pointer)
         if output is None or not output.ended:
-            raise UnattendedError(failure.message, failure.pointer, failure.hint) from None
-        raise failure from None
+            raise UnattendedError(found.message, found.pointer, found.hint) from None
+        raise found from None
     finally:
         if output is not None:
             output.close()
