@@ -81,7 +81,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         and not node.get_closest_marker("once")
     ):
         parameters.append(pytest.param("pyrun", "again", id="pyrun-again"))
-    metafunc.parametrize(("runtime_name", "how"), parameters)
+    metafunc.parametrize(("runtime_name", "runtime_course"), parameters)
 
 
 @pytest.fixture(scope="session")
@@ -140,18 +140,18 @@ def time_limit() -> Iterator[None]:
 @pytest.fixture
 def runtime(
     runtime_name: str,
-    how: str,
+    runtime_course: str,
     place: Path,
     request: pytest.FixtureRequest,
     monkeypatch: pytest.MonkeyPatch,
 ) -> Iterator[Runtime]:
     """The runtime under test, with an empty state folder of its own."""
-    if how == "python":
+    if runtime_course == "python":
         monkeypatch.setenv("PYRUN_NO_FAST", "1")
     if runtime_name == "crun":
         request.getfixturevalue("for_crun")
     root = Path(tempfile.mkdtemp(prefix="state-", dir=place))
-    yield Runtime(runtime_name, root, again=how == "again")
+    yield Runtime(runtime_name, root, again=runtime_course == "again")
     shutil.rmtree(root, ignore_errors=True)
 
 
