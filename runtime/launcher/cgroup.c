@@ -99,23 +99,28 @@ bool cgroup_remove(void)
     return true;
 }
 
-bool cgroup_join(uint32_t from)
+bool cgroup_enter(const char *directory)
 {
     const struct timespec moment = {.tv_nsec = 30000000};
-    const char *directories = us.template.directories, *end = filled + sizeof filled - 16;
+    char path[PATH_MAX + sizeof "/cgroup.procs"];
 
-    for (uint32_t i = 0; i < us.template.header.directories; i++) {
-        char *stop = template_fill(&us.template, template_next(&directories), filled, end);
-
-        if (!stop)
+    if (strlen(directory) >= PATH_MAX)
+        return false;
+    stpcpy(stpcpy(path, directory), "/cgroup.procs");
+    // EINVAL: so new that the cpu controller can't move it yet.
+    for (int left = PATIENCE; !cgroup_write(path, us.pid); left--)
+        if (errno != EINVAL || left == 0 || nanosleep(&moment, NULL) < 0)
             return false;
-        if (i < from)
-            continue;
-        stpcpy(stop, "/cgroup.procs");
-        // EINVAL: so new that the cpu controller can't move it yet.
-        for (int left = PATIENCE; !cgroup_write(filled, us.pid); left--)
-            if (errno != EINVAL || left == 0 || nanosleep(&moment, NULL) < 0)
-                return false;
-    }
+    return true;
+}
+
+bool cgroup_join(void)
+{
+    const char *directories = us.template.directories, *end = filled + sizeof filled;
+
+    for (uint32_t i = 0; i < us.template.header.directories; i++)
+        if (!template_fill(&us.template, template_next(&directories), filled, end) ||
+            !cgroup_enter(filled))
+            return false;
     return true;
 }

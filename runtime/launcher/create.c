@@ -94,8 +94,8 @@ static bool make_process(void)
     // which it can mount.
     const bool late = us.template.header.flags & TEMPLATE_LATE;
 
-    return process_start(-1) && record() && process_score() && (late || cgroup_join(0)) &&
-           hand_over() && (!late || cgroup_join(0));
+    return process_start(-1) && record() && process_score() && (late || cgroup_join()) &&
+           hand_over() && (!late || cgroup_join());
 }
 
 // ---- All of it. ----

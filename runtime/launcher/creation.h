@@ -65,8 +65,11 @@ bool cgroup_make(void);
 // What was made of it.
 bool cgroup_remove(void);
 
-// The process, into each of them but the first `from`.
-bool cgroup_join(uint32_t from);
+// The process, into each of them.
+bool cgroup_join(void);
+
+// The process, into a directory of any hierarchy.
+bool cgroup_enter(const char *directory);
 
 #define POINT_READY 8 // of pyrun/sync.py
 #define POINT_START 9

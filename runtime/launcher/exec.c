@@ -5,6 +5,7 @@
 
 #include "exec.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,18 +22,50 @@
 #include "waiter.h"
 
 #define PATIENCE 2000 // milliseconds that a process which is undone gets to end
+#define SPARE 16      // bytes for the words between the parts of a description
 
-// What the pattern is compared with: all that the plan was made of. As exec_template.py has it.
+// The kinds of namespaces in which the init is and we are not, as pyrun/living.py finds them.
+static char *tell_namespaces(char *at)
+{
+    static const char *const NAMES[] = {"user", "mnt", "pid",    "net",
+                                        "ipc",  "uts", "cgroup", "time"};
+    struct stat ours, theirs;
+    char path[64];
+
+    for (size_t i = 0; i < sizeof NAMES / sizeof *NAMES; i++) {
+        stpcpy(stpcpy(path, "/proc/self/ns/"), NAMES[i]);
+        if (stat(path, &ours) < 0) {
+            if (errno != ENOENT) // a kernel without this kind
+                return NULL;
+            continue;
+        }
+        stpcpy(stpcpy(box_decimal(stpcpy(path, "/proc/"), (uint32_t)box.header.pid), "/ns/"),
+               NAMES[i]);
+        if (stat(path, &theirs) < 0)
+            return NULL;
+        if (ours.st_dev != theirs.st_dev || ours.st_ino != theirs.st_ino)
+            at = stpcpy(stpcpy(at, " "), NAMES[i]);
+    }
+    return at;
+}
+
+// What the pattern is compared with: all that the plan was made of. As exec_template_file.py has
+// it.
 static size_t describe(char *out, const char *end)
 {
-    char *at = out;
+    const char *layout = box.header.flags & FAST_LEGACY ? "v1" : *box.frozen ? "v2" : "none";
+    char *at = tell_namespaces(stpcpy(out, layout));
+    ssize_t size;
 
-    at = box_decimal(stpcpy(at, "init "), (uint32_t)box.header.pid);
-    at = box_decimal(stpcpy(at, " "), box.header.started);
-    at = box_decimal(stpcpy(at, "\numask "), us.umask);
+    if (!at)
+        return 0;
+    at = stpcpy(box_decimal(stpcpy(at, "\n"), us.umask), "\n");
+    // What the container is like, and its filter: pyrun/exec_record.py.
+    size = box_read(box.folder, "exec", at, (size_t)(end - at) - SPARE);
+    if (size < 0)
+        return 0;
+    at += size;
     if (us.words->process) {
-        ssize_t size;
-
         at = stpcpy(at, "\nprocess ");
         size = box_read_regular(us.words->process, at, (size_t)(end - at));
         return size < 0 ? 0 : (size_t)(at + size - out);
@@ -48,17 +81,19 @@ static size_t describe(char *out, const char *end)
 
 static bool is_known(void)
 {
-    static char text[TEMPLATE_LIMIT];
-    const struct template_place place = {box.folder, TEMPLATE_EXEC_NAME, TEMPLATE_EXEC_MOST,
+    static char text[TEMPLATE_LIMIT], init[12];
+    const struct template_place place = {box.root, TEMPLATE_EXEC_FOLDER "/", TEMPLATE_MOST,
                                          TEMPLATE_EXEC};
     const char *pid_file = us.words->pid_file;
     size_t size;
 
     // A process that starts in a frozen cgroup would hold us up with it.
-    if (us.words->systemd || !process_is_quiet() ||
-        (pid_file && !template_is_path(pid_file, strlen(pid_file))) || box_lives() != YES ||
-        box_is_frozen() != NO)
+    if (!process_is_quiet() || (pid_file && !template_is_path(pid_file, strlen(pid_file))) ||
+        box_lives() != YES || box_is_frozen() != NO)
         return false;
+    box_decimal(init, (uint32_t)box.header.pid);
+    value(VALUE_ID, us.words->id);
+    value(VALUE_PID, init);
     size = describe(text, text + sizeof text);
     return size && template_find(&us.template, &place, text, size);
 }
@@ -84,20 +119,33 @@ static bool hand_over(int init)
     return sent;
 }
 
+static bool is_born_there(void)
+{
+    return box.header.cgroups && (us.template.header.flags & TEMPLATE_INTO);
+}
+
 static bool start(void)
 {
-    const char *directories = us.template.directories, *end = filled + sizeof filled;
-    const bool into = us.template.header.flags & TEMPLATE_INTO;
     int cgroup = -1;
     bool started;
 
-    if (into && (!template_fill(&us.template, template_next(&directories), filled, end) ||
-                 (cgroup = open(filled, O_PATH | O_DIRECTORY | O_CLOEXEC)) < 0))
+    if (is_born_there() && (cgroup = open(box.cgroups, O_PATH | O_DIRECTORY | O_CLOEXEC)) < 0)
         return false;
     started = process_start(cgroup);
-    if (into)
+    if (cgroup >= 0)
         close(cgroup);
     return started;
+}
+
+// Each directory but the one that it was born in.
+static bool enter(void)
+{
+    const char *directory = box.cgroups;
+
+    for (uint32_t i = 0; i < box.header.cgroups; i++, directory += strlen(directory) + 1)
+        if (!(i == 0 && is_born_there()) && !cgroup_enter(directory))
+            return false;
+    return true;
 }
 
 static bool became(void)
@@ -112,8 +160,7 @@ static bool join(void)
     bool joined;
 
     // After pidfd_open: what we compare now is what the descriptor stands for, or it is dead.
-    joined = init >= 0 && box_lives() == YES && start() && became() &&
-             cgroup_join(us.template.header.flags & TEMPLATE_INTO ? 1 : 0) &&
+    joined = init >= 0 && box_lives() == YES && start() && became() && enter() &&
              // `pause` would have frozen it half-way there.
              flock(box.folder, LOCK_UN) == 0 && process_score() && hand_over(init);
     if (init >= 0)

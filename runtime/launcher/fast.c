@@ -161,7 +161,6 @@ static int delete_box(const char *id)
     // The intent last: until then whoever comes after a crash can finish this.
     static const char *const NAMES[] = {"fast",        "exec",        "exec.fifo",   "hooks.log",
                                         "result.fifo", "exit.json",   "mounts.json", "trace",
-                                        "exec.0",      "exec.1",      "exec.2",      "exec.3",
                                         "state.json",  "intent.json", NULL};
     const char *cgroup = box.cgroups;
     int patience = 20; // 2 ms: less than it takes to start Python

@@ -2,8 +2,8 @@
 // What create has left for the next container of the same shape: the config as a pattern, and all
 // that is made of it, with holes where the two differ. Written by runtime/pyrun/template.py, which
 // decides what may be a hole; tests/unit/test_template.py holds the two together. exec leaves the
-// same for the next process of its shape in the same container, in the container's own folder; its
-// pattern is of exec.c's own making. Only the texts and lists that it needs are not empty then.
+// same for the next process of its shape in a container of the same kind; its pattern is of
+// exec.c's own making. Only the texts and lists that it needs are not empty then.
 //
 //     struct template_header
 //     holes: for each its kind (HOLE_*), and the most characters it takes, as two u32
@@ -31,9 +31,8 @@
 #define TEMPLATE_MAGIC "pyte"
 #define TEMPLATE_VERSION 1U
 #define TEMPLATE_FOLDER ".cache/create"
-#define TEMPLATE_MOST 16 // files, named by their numbers
-#define TEMPLATE_EXEC_NAME "exec."
-#define TEMPLATE_EXEC_MOST 4     // of a container; fast.c knows their names
+#define TEMPLATE_MOST 16 // files of a folder, named by their numbers
+#define TEMPLATE_EXEC_FOLDER ".cache/exec"
 #define TEMPLATE_LIMIT 0x100000U // bytes of a file, and of a config
 #define TEMPLATE_VALUE 0x80000000U
 #define TEMPLATE_HOLES 256
@@ -48,7 +47,7 @@
 #define TEMPLATE_OWN 2U   // the cgroup lies below the caller's own
 #define TEMPLATE_LATE 4U  // nothing in the plan up to READY depends on being in the cgroup
 #define TEMPLATE_EXEC 8U  // its plan is that of `exec`
-#define TEMPLATE_INTO 16U // the process can be born in the first directory of the cgroup
+#define TEMPLATE_INTO 16U // the process can be born in the container's first cgroup directory
 
 #define TEMPLATE_KIND (TEMPLATE_RUN | TEMPLATE_EXEC) // neither: that of `create`
 

@@ -1,28 +1,25 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which processes that `exec` brings into a container leave a template there for the next of the
-same shape: that one takes no Python. What a template is, template_file.py tells.
+"""Which processes that `exec` brings into a container leave a template for the next of the same
+shape, in a container of the same kind: that one takes no Python. What a template is,
+template_file.py tells.
 """
 
 from __future__ import annotations
 
 import os
-import time
 
-from pyrun import log, sync
+from pyrun import log, sync, template_folder
 from pyrun.caller import VARIABLES
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from pyrun.execution import Execution
 
-NAME = "exec."
-MOST = 4  # of a container
-PAUSE = 250_000_000  # ns between two that are made: processes of ever new shapes cost little then
 # Flags that the launcher doesn't know, or leaves to Python.
 FLAGS = (
     "tty", "cwd", "env", "user", "additional_gids", "cap", "apparmor", "process_label",
     "no_new_privs", "cgroup", "ignore_paused", "preserve_fds", "console_socket", "pidfd_socket",
-    "systemd_cgroup", "trace", "handler",
+    "trace", "handler",
 )  # fmt: skip
 PROCESS = ("terminal", "execCPUAffinity", "selinuxLabel")
 FACTS = ("extra_env", "preserve_fds", "landlock_abi")
@@ -32,32 +29,29 @@ def leave(execution: Execution) -> None:
     """Write one for the process that has just joined, if it is a plain one. Without it the next one
     takes Python as well, and is only slower."""
     try:
+        folder = template_folder.path(execution.opts, template_folder.EXEC)
         why = strangeness(execution)
-        if not (why or _is_time(execution.container.path)):
+        if not (why or template_folder.is_time(folder)):
             why = "the last one is new"
-        # Whoever takes the container away has to find all that is in its folder.
-        if not why and not execution.container.share_lock():
-            why = "the container is locked"
         if not why:
-            from pyrun import exec_template_file  # once for many processes
+            from pyrun import exec_template_file, template_file  # once for many processes
 
-            exec_template_file.store(execution)
+            template_file.store(folder, exec_template_file.make(execution))
     except Exception as error:  # noqa: BLE001 - the process is there, whatever becomes of this
         why = str(error) or type(error).__name__
     if why:
         log.debug(f"no template: {why}")
-    execution.container.unlock()
 
 
 def strangeness(execution: Execution) -> str:
     """What is not ordinary in a process, its container, or how it was asked for; "" for nothing."""
     opts, facts = execution.opts, execution.facts
-    intent, living = execution.container.intent, execution.living
+    linux, living = execution.config["linux"], execution.living
     found = [flag for flag in FLAGS if opts.get(flag) not in (None, False, "", 0, ())]
     found += [name for name in VARIABLES if name in os.environ]
     found += [name for name in PROCESS if execution.config["process"].get(name)]
     found += [fact for fact in FACTS if facts[fact]]
-    if intent.get("intel_rdt") or execution.config["linux"].get("memoryPolicy"):
+    if linux.get("intelRdt") or linux.get("memoryPolicy"):
         found.append("resctrl or memory nodes")
     kinds = {entry["type"] for entry in living.namespaces}
     if "user" in kinds or "mount" not in kinds or not facts["privileged"]:
@@ -68,14 +62,3 @@ def strangeness(execution: Execution) -> str:
     if points - {sync.READY} or any(op[0] == "seccomp_listen" for _, op in execution.steps):
         found.append("questions to the runtime")
     return ", ".join(found)
-
-
-def _is_time(folder: str) -> bool:
-    """Whether the last one is not too new."""
-    for number in range(MOST):
-        try:
-            if time.time_ns() - os.stat(f"{folder}/{NAME}{number}").st_mtime_ns < PAUSE:
-                return False
-        except FileNotFoundError:
-            break
-    return True

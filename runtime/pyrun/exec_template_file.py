@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The template that `exec` leaves in a container's folder: runtime/launcher/template.h draws it.
+"""The template that `exec` leaves: runtime/launcher/template.h draws it.
 
-Its pattern is a text of the launcher's own making (runtime/launcher/exec.c): which init it is, the
-caller's umask, and the arguments or the file of --process. The plan is compiled a second time, with
+Its pattern is a text of the launcher's own making (runtime/launcher/exec.c): the container's
+version of cgroups and its namespaces, the caller's umask, the container's record for `exec`, and
+the arguments or the file of --process. The plan is compiled a second time, of that text alone, with
 marks in place of what may differ; with the strings of this process put back it must be the one by
 which that has joined.
 """
@@ -11,105 +12,123 @@ from __future__ import annotations
 
 import os
 
-from pyrun import exec_process, exec_template, template_file
+from pyrun import exec_process, exec_record, jsonscan, shortcut, template_file
+from pyrun.cgroup import procs
 from pyrun.compile import exec_order, joining
 from pyrun.living import FILES
 from pyrun.template_shape import (
+    ID,
     LONGEST,
+    PID,
     TEXT,
     Shape,
     UnfitError,
     is_plain,
+    mark,
     places,
     process_holes,
 )
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from pyrun.execution import Execution
-    from pyrun.types import Config, Step
+    from pyrun.types import Config, Facts, Step
 
 TEXTS = 14  # enum template_text
 PATTERN, TITLE, SCORE = 0, 3, 13
 
 
-def store(execution: Execution) -> None:
-    """Put it in place. Raises UnfitError, Error, OSError."""
-    container = execution.container
-    if container.gone():
-        raise UnfitError("the container is gone")
-    template_file.store(container.path, exec_template.NAME, exec_template.MOST, make(execution))
-
-
 def make(execution: Execution) -> bytes:
     """The file for what is like this process. Raises UnfitError, Error, OSError."""
-    process, unified = execution.config["process"], execution.entry.unified
-    shape = _shape(execution)
-    steps = _compile(execution, shape)
+    record = execution.container.intent["cgroup"]
+    if execution.entry.directories != procs.directories(record):
+        raise UnfitError("it goes to another cgroup than the container's own")
+    description = Description(execution)
+    shape = description.shape
+    config, facts, steps = description.compile()
     if shape.fill(steps) != execution.steps:
         raise UnfitError("the compiler has looked into a hole")
-    donated = joining.donations(execution.config, execution.facts)
+    donated = joining.donations(config, facts)
     joined = [entry[-1] for entry in donated if entry[0] == "namespace"]
     texts = [b""] * TEXTS
-    score = process.get("oomScoreAdj")
-    texts[PATTERN] = shape.text.encode()
-    texts[TITLE] = f"pyrun:exec {execution.container.id}".encode()
+    score = config["process"].get("oomScoreAdj")
+    texts[PATTERN] = os.fsencode(shape.text)
+    texts[TITLE] = f"pyrun:exec {mark(ID)}".encode()
     texts[SCORE] = b"" if score is None else str(score).encode()
-    directories = execution.entry.directories
-    into = template_file.INTO if unified and directories else 0
     return template_file.assemble(
         shape,
         texts,
-        _checks(execution),
-        (joined, directories, []),
+        [],
+        (joined, [], []),
         template_file.plan_of(steps, len(donated)),
-        flags=template_file.EXEC | into,
-        capabilities=execution.facts["capabilities"],
+        flags=template_file.EXEC | (template_file.INTO if execution.entry.unified else 0),
+        capabilities=facts["capabilities"],
     )
 
 
-def _head(execution: Execution) -> str:
-    state = execution.container.state
-    head = f"init {state['init_process_pid']} {state['init_process_start']}\n"
-    return f"{head}umask {execution.opts['umask']}\n"
+class Description:
+    """The text by which the launcher knows what is of the same shape, in four parts."""
+
+    def __init__(self, execution: Execution) -> None:
+        """Raises UnfitError, Error."""
+        self.execution = execution
+        frozen, legacy = shortcut.frozen_file(execution.container.intent["cgroup"])
+        layout = "v1" if legacy else "v2" if frozen else "none"
+        kinds = "".join(f" {FILES[entry['type']]}" for entry in execution.living.namespaces)
+        self.head = f"{layout}{kinds}\n{execution.opts['umask']}\n"
+        line, self.filter = map(os.fsdecode, exec_record.raw(execution.container))
+        found = places(line, process_holes(execution.own, ("process",)), len(self.head))
+        before = f"{self.head}{line}\n{self.filter}\n"
+        if execution.opts["process"]:
+            before += "process "
+            file = execution.file.decode()
+            found += places(file, process_holes(execution.config["process"]), len(before))
+            text = before + file
+        else:
+            text, more = _words(f"{before}args", execution.config["process"]["args"])
+            found += more
+        if "Qz" in text:
+            raise UnfitError("it has marks of its own")
+        self.shape = Shape(text, found)
+        values = {mark(ID): execution.container.id, mark(PID): str(execution.living.pid)}
+        self.shape.values |= values
+
+    def compile(self) -> tuple[Config, Facts, list[Step]]:
+        """Config, facts and plan of the text, in which marks stand for what may differ."""
+        execution, opts, file = self.execution, self.execution.opts, b""
+        line, _, rest = self.shape.text.removeprefix(self.head).partition("\n")
+        record: Any = jsonscan.loads(os.fsencode(line), "record")
+        rest = rest.removeprefix(f"{self.filter}\n")
+        if opts["process"]:
+            file = rest.removeprefix("process ").encode()
+        else:
+            words = rest.removeprefix('args "').removesuffix('"').split('" "')
+            opts = {**opts, "args": tuple(words)}
+        config: Config = {
+            "process": exec_process.wanted(opts, record["process"], file),
+            "linux": {**record["linux"], "namespaces": _namespaces(execution)},
+            "annotations": record["annotations"],
+        }
+        facts: Facts = {**execution.facts, "id": mark(ID)}
+        return config, facts, exec_order.compile_exec(config, facts)
 
 
-def _shape(execution: Execution) -> Shape:
-    head, process = _head(execution), execution.config["process"]
-    if execution.opts["process"]:
-        head, text = f"{head}process ", execution.file.decode()
-        shape = Shape(head + text, places(text, process_holes(process), len(head)))
-    else:
-        words = process["args"]
-        if not all(map(is_plain, words)) or words[0].startswith("-"):
-            raise UnfitError("an argument that is not plain")
-        text, found = f"{head}args", []
-        for word in words:
-            found.append((len(text) + 2, len(text) + 2 + len(word), TEXT, LONGEST))
-            text += f' "{word}"'
-        shape = Shape(text, found[1:])
-    if "Qz" in text:
-        raise UnfitError("it has marks of its own")
-    return shape
+def _words(text: str, words: list[str]) -> tuple[str, list[tuple[int, int, int, int]]]:
+    """`text` with the arguments behind it, and where all but the program are."""
+    if not all(map(is_plain, words)) or words[0].startswith("-"):
+        raise UnfitError("an argument that is not plain")
+    found = []
+    for word in words:
+        found.append((len(text) + 2, len(text) + 2 + len(word), TEXT, LONGEST))
+        text += f' "{word}"'
+    return text, found[1:]
 
 
-def _compile(execution: Execution, shape: Shape) -> list[Step]:
-    """The same again, with marks for what may differ."""
-    opts, file = execution.opts, b""
-    text = shape.text[len(_head(execution)) :]
-    if opts["process"]:
-        file = text.removeprefix("process ").encode()
-    else:
-        words = text.removeprefix('args "').removesuffix('"').split('" "')
-        opts = {**opts, "args": tuple(words)}
-    process: Config = exec_process.wanted(opts, execution.own, file)
-    return exec_order.compile_exec({**execution.config, "process": process}, execution.facts)
-
-
-def _checks(execution: Execution) -> list[bytes]:
-    """What has to be so on the host: nobody is in other namespaces than when it was made, and the
-    container is to have what it was made with."""
-    pids = ("self", execution.living.pid)
-    paths = [f"/proc/{pid}/ns/{file}" for file in FILES.values() for pid in pids]
-    found = [template_file.check_same(path) for path in paths if os.path.exists(path)]
-    return [*found, template_file.check_unchanged(f"{execution.container.path}/exec")]
+def _namespaces(execution: Execution) -> list[Config]:
+    """As living.py has them, of any init."""
+    return [
+        {"type": entry["type"], "path": f"/proc/{mark(PID)}/ns/{FILES[entry['type']]}"}
+        for entry in execution.living.namespaces
+    ]

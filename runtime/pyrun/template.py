@@ -6,9 +6,8 @@ no Python. What a template is, template_file.py tells.
 from __future__ import annotations
 
 import os
-import time
 
-from pyrun import log, state, sync
+from pyrun import log, sync, template_folder
 from pyrun.caller import VARIABLES
 from pyrun.compile import mount_options
 from pyrun.prepare import ACTING_ANNOTATIONS
@@ -16,11 +15,6 @@ from pyrun.prepare import ACTING_ANNOTATIONS
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from pyrun.prepare import Prepared
-    from pyrun.types import Options
-
-FOLDER = ".cache/create"
-MOST = 16
-PAUSE = 250_000_000  # ns between two that are made: what changes each time costs little then
 
 # Flags that an ordinary container is made without.
 FLAGS = (
@@ -36,14 +30,14 @@ def leave(prepared: Prepared, fifo: bool) -> None:
     """Write one for the container that was just made of `prepared`, if it is a plain one. Without
     it the next is made by Python as well, only slower."""
     try:
-        why = strangeness(prepared) or ("" if _is_time(prepared.opts) else "the last one is new")
+        folder = template_folder.path(prepared.opts, template_folder.CREATE)
+        why = strangeness(prepared)
+        if not (why or template_folder.is_time(folder)):
+            why = "the last one is new"
         if not why:
             from pyrun import template_file  # once for many containers
 
-            data = template_file.make(prepared, fifo)
-            place = folder(prepared.opts)
-            os.makedirs(place, 0o700, exist_ok=True)
-            template_file.store(place, "", MOST, data)
+            template_file.store(folder, template_file.make(prepared, fifo))
     except Exception as error:  # noqa: BLE001 - the container is there, whatever becomes of this
         why = str(error) or type(error).__name__
     if why:
@@ -82,16 +76,3 @@ def strangeness(prepared: Prepared) -> str:
     ):
         found.append("questions to the runtime")
     return ", ".join(found)
-
-
-def folder(opts: Options) -> str:
-    """Where they are kept."""
-    return os.path.join(state.root_path(opts), FOLDER)
-
-
-def _is_time(opts: Options) -> bool:
-    """Whether the last one is not too new."""
-    try:
-        return time.time_ns() - os.stat(folder(opts)).st_mtime_ns > PAUSE
-    except FileNotFoundError:
-        return True

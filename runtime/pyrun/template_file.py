@@ -30,6 +30,7 @@ from pyrun import (
     shortcut,
     starting,
     teardown,
+    template_folder,
 )
 from pyrun import config as configs
 from pyrun.cgroup import cgroupfs, devices, procs, resources
@@ -337,21 +338,22 @@ def _writes(other: Prepared, real: dict[str, str]) -> list[tuple[str, str]]:
 # ---- Where it is kept. ----
 
 
-def store(folder: str, name: str, most: int, data: bytes) -> None:
+def store(folder: str, data: bytes) -> None:
     """In the place of a damaged one, or of one for the same config, else in a free one, else in
-    that of the oldest. Files of `folder`, which are called `name` and a number below `most`."""
+    that of the oldest. The files are called by numbers. Raises UnfitError, OSError."""
     if len(data) > LIMIT:
         raise UnfitError("it is too large")
-    present = sorted(int(file[len(name) :]) for file in os.listdir(folder) if _is_one(file, name))
+    os.makedirs(folder, 0o700, exist_ok=True)
+    present = sorted(int(name) for name in os.listdir(folder) if name.isdigit())
     number = len(present)
-    if number >= most:
-        number = min(present, key=lambda at: os.stat(f"{folder}/{name}{at}").st_mtime_ns)
+    if number >= template_folder.MOST:
+        number = min(present, key=lambda at: os.stat(f"{folder}/{at}").st_mtime_ns)
     for at in present:
-        with open(f"{folder}/{name}{at}", "rb") as file:
+        with open(f"{folder}/{at}", "rb") as file:
             if pattern(file.read()) in (b"", pattern(data)):
                 number = at
                 break
-    temporary = f"{folder}/.{name}{os.getpid()}"
+    temporary = f"{folder}/.{os.getpid()}"
     teardown.forget(temporary)  # a killed one with our pid may have left it
     fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
     try:
@@ -359,11 +361,7 @@ def store(folder: str, name: str, most: int, data: bytes) -> None:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     finally:
         os.close(fd)
-    os.rename(temporary, f"{folder}/{name}{number}")
-
-
-def _is_one(file: str, name: str) -> bool:
-    return file.startswith(name) and file[len(name) :].isdigit()
+    os.rename(temporary, f"{folder}/{number}")
 
 
 def pattern(data: bytes) -> bytes:

@@ -121,7 +121,7 @@ def process_holes(
 ) -> list[tuple[tuple[str | int, ...], int, int, int]]:
     """The same of a process, which is at `place`."""
     found: list[tuple[tuple[str | int, ...], int, int, int]] = [
-        ((*place, "args", i), 0, TEXT, LONGEST) for i in range(1, len(process["args"]))
+        ((*place, "args", i), 0, TEXT, LONGEST) for i in range(1, len(process.get("args") or ()))
     ]
     names = [entry.partition("=")[0] for entry in process.get("env") or []]
     found += [

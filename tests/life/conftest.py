@@ -34,6 +34,7 @@ from life.exec_steps import end
 from life.live import Inside
 from life.ordinary_user import NAME, User
 from life.runtimes import NAMES, Container, Result, Runtime, eventually
+from life.templates import Joiner, confined
 
 PAYLOAD = Path(__file__).parent.parent / "payload"
 LIMIT = 120  # seconds
@@ -228,6 +229,12 @@ def container(make_container: Callable[[], Container]) -> Container:
 def bundle(container: Container) -> Bundle:
     """Its bundle."""
     return container.bundle
+
+
+@pytest.fixture
+def joiner(container: Container) -> Joiner:
+    """A confined container that runs, for processes that join."""
+    return confined(container)
 
 
 @pytest.fixture

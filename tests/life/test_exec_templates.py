@@ -5,73 +5,23 @@ tests that are marked `again` ask the same of everything that exec does.)"""
 from __future__ import annotations
 
 import os
-import re
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from life.bundles import Bundle, sentence
+from life.bundles import Bundle
 from life.exec_steps import NOT_STARTED, cgroup_of, end, process_file
-from life.runtimes import Container, Result, eventually
-from life.templates import damage
-from life.test_crash import Victim, points
-from life.test_exec_crash import FAILURES, check, child_of, processes
+from life.runtimes import Container, eventually
+from life.templates import LOOK, Joiner, damage, with_hooks, without_numbers
+from life.test_exec_crash import child_of
 from needs import needs
 
 pytestmark = [needs("root", "strace"), pytest.mark.pyrun_only("no peer has templates")]
-
-LOOK = (
-    "mounts", "env", "hostname", "caps", "id", "umask", "cwd", "nnp", "status Seccomp", "fds",
-    "keyring", "rlimit 7", "cat /proc/self/cmdline", "cat /proc/self/cgroup", "ioprio",
-    "cat /proc/self/oom_score_adj", "status SigBlk", "status SigIgn", "status Cpus_allowed",
-)  # fmt: skip
-
-
-class Joiner:
-    """Brings processes in, and tells which programs that took."""
-
-    def __init__(self, container: Container) -> None:
-        self.container = container
-        self.trace = container.bundle.path / "trace"
-        self.folder = container.runtime.root / container.id
-
-    def exec(
-        self, *verbs: str, flags: Sequence[str | Path] = (), options: Sequence[str] = (), **how: Any
-    ) -> tuple[Result, bool]:
-        """The result, and whether Python was started for it."""
-        prefix = ["strace", "-qq", "-e", "trace=execve", "-o", str(self.trace), *options]
-        result = self.container.exec(*verbs, flags=flags, prefix=prefix, **how)
-        lines = [line for line in self.trace.read_text().splitlines() if "execve(" in line]
-        return result, any("/interpreter" in line or "/python3" in line for line in lines)
-
-    def prime(self, *verbs: str, flags: Sequence[str | Path] = (), **how: Any) -> Result:
-        """Leave a template of this shape."""
-        time.sleep(0.3)  # exec_template.PAUSE
-        before = self.templates()
-        result = self.container.exec(*verbs, flags=flags, **how)
-        assert self.templates() != before, "there is no template"
-        return result
-
-    def templates(self) -> dict[str, int]:
-        """Their names, and when they were made."""
-        return {path.name: path.stat().st_mtime_ns for path in self.folder.glob("exec.[0-9]")}
-
-
-@pytest.fixture
-def joiner(container: Container, bundle: Bundle) -> Joiner:
-    bundle.process["oomScoreAdj"] = 10
-    bundle.process["rlimits"] = [{"type": "RLIMIT_NOFILE", "soft": 99, "hard": 100}]
-    bundle.linux["seccomp"] = {
-        "defaultAction": "SCMP_ACT_ALLOW",
-        "syscalls": [{"names": ["syslog"], "action": "SCMP_ACT_ERRNO"}],
-    }
-    container.started("sleep 1000")
-    return Joiner(container)
 
 
 def test_the_same_process(joiner: Joiner, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -83,12 +33,7 @@ def test_the_same_process(joiner: Joiner, monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setenv("PYRUN_NO_FAST", "1")
     by_python, python = joiner.exec(*LOOK)
     assert python
-    # A temporary file without a name is another one each time.
-    one, other = (
-        [re.sub(r"#\d+ ", "", answer) for answer in result.answers()]
-        for result in (found, by_python)
-    )
-    assert one == other
+    assert without_numbers(found) == without_numbers(by_python)
     assert len(found.answers()) == len(LOOK)
 
 
@@ -216,10 +161,10 @@ def test_stopped(joiner: Joiner) -> None:
     assert "stopped" in result.err
 
 
-@pytest.mark.parametrize("name", ["intent.json", "state.json", "exec"])
+@pytest.mark.parametrize("name", ["intent.json", "state.json"])
 def test_records_that_were_replaced(joiner: Joiner, name: str) -> None:
     joiner.prime("hostname")
-    path = joiner.folder / name
+    path = joiner.container.runtime.root / joiner.container.id / name
     data = path.read_bytes()
     path.unlink()
     path.write_bytes(data)
@@ -230,7 +175,7 @@ def test_records_that_were_replaced(joiner: Joiner, name: str) -> None:
 
 def test_damaged(joiner: Joiner) -> None:
     joiner.prime("hostname")
-    (path,) = joiner.folder.glob("exec.[0-9]")
+    (path,) = joiner.folder.iterdir()
     data = path.read_bytes()
     for at in (0, 5, 13, 17, 21, 60, 100, len(data) // 2, len(data) - 1):
         path.write_bytes(data)
@@ -243,23 +188,22 @@ def test_damaged(joiner: Joiner) -> None:
         assert joiner.exec("hostname")[0].answers() == ["box"], at
 
 
-@pytest.mark.parametrize("whose", ["self", "init"])
-def test_namespaces_that_are_others(joiner: Joiner, whose: str) -> None:
-    """A caller elsewhere, or an init that has left one of its own, joins by another plan."""
+def test_a_caller_elsewhere(joiner: Joiner) -> None:
+    """Who shares other namespaces with the container joins by another plan."""
     joiner.prime("hostname")
-    pid = "self" if whose == "self" else str(joiner.container.pid)
-    (path,) = joiner.folder.glob("exec.[0-9]")
-    place = path.read_bytes().index(f"/proc/{pid}/ns/uts".encode())
-    damage(path, place - 16, noticed=False)  # its inode: check() of template_file.py
-    result, python = joiner.exec("hostname")
-    assert (result.answers(), python) == (["box"], True)
+    container = joiner.container
+    prefix = ["nsenter", f"--uts=/proc/{container.pid}/ns/uts"]
+    prefix += ["strace", "-qq", "-e", "trace=execve", "-o", str(joiner.trace)]
+    assert container.exec("hostname", prefix=prefix).answers() == ["box"]
+    assert "/interpreter" in joiner.trace.read_text()
+    assert not joiner.exec("hostname")[1]
 
 
-def test_no_more_than_four(joiner: Joiner) -> None:
-    for count in range(1, 8):
+def test_no_more_than_sixteen(joiner: Joiner) -> None:
+    for count in range(1, 19):
         joiner.prime(*["hostname"] * count)
-        assert not joiner.exec(*["hostname"] * count)[1]
-    assert sorted(joiner.templates()) == ["exec.0", "exec.1", "exec.2", "exec.3"]
+    assert not joiner.exec(*["hostname"] * 18)[1]
+    assert set(joiner.templates()) == {str(number) for number in range(16)}
     assert joiner.exec("hostname")[1]  # the oldest has gone
 
 
@@ -271,10 +215,6 @@ def test_at_once_that_are_never_the_same(joiner: Joiner) -> None:
     assert len(joiner.templates()) <= 2 + (time.monotonic() - began) / 0.25
 
 
-def hooks(bundle: Bundle) -> None:
-    bundle.config["hooks"] = {"poststop": [{"path": "/bin/true"}]}
-
-
 def user_namespace(bundle: Bundle) -> None:
     bundle.map_ids()
 
@@ -284,7 +224,7 @@ def terminal(bundle: Bundle) -> None:
 
 
 @pytest.mark.parametrize(
-    ("kind", "leaves"), [(hooks, True), (user_namespace, False), (terminal, False)]
+    ("kind", "leaves"), [(with_hooks, True), (user_namespace, False), (terminal, False)]
 )
 def test_which_containers(
     container: Container, bundle: Bundle, kind: Callable[[Bundle], None], leaves: bool
@@ -307,68 +247,4 @@ def test_deleted_with_the_container_without_python(joiner: Joiner) -> None:
     prefix = ["strace", "-qq", "-e", "trace=execve", "-o", str(joiner.trace)]
     assert container.delete(prefix=prefix) == (0, "", "")
     assert "/interpreter" not in joiner.trace.read_text()
-    assert not joiner.folder.exists()
-
-
-@pytest.fixture
-def traced(joiner: Joiner, bundle: Bundle) -> tuple[Victim, list[str | Path], Path]:
-    """A detached exec that was traced when it went without Python, and its pid file."""
-    victim, pid_file = Victim(joiner.container), bundle.path / "exec.pid"
-    words = ["exec", "--detach", "--pid-file", pid_file, joiner.container.id]
-    words += ["/payload", *sentence("sleep 1000")]
-    time.sleep(0.3)  # exec_template.PAUSE
-    for _ in range(2):
-        assert under_strace(victim, words) == 0
-        end(int(pid_file.read_text()))
-        pid_file.unlink()
-    assert "/interpreter" not in victim.trace.read_text()
-    return victim, words, pid_file
-
-
-def under_strace(victim: Victim, words: Sequence[str | Path], *options: str) -> int:
-    """Its exit code; what it says is not looked at."""
-    null = subprocess.DEVNULL
-    process = victim.container.runtime.popen(
-        *words, prefix=victim.strace(*options), stdin=null, stdout=null, stderr=null
-    )
-    return process.wait(20)
-
-
-def test_killed_at_any_call(joiner: Joiner, traced: Any) -> None:
-    """Nothing is left but the program, or nothing."""
-    victim, words, pid_file = traced
-    places = points(victim.trace, "flock(", 60)
-    for call, number in places:
-        code = victim.kill_at(call, number, *words)
-        check(joiner.container, f"{call} {number}", code, pid_file)
-    assert victim.killed > len(places) * 0.8
-    assert joiner.container.exec_ask("hostname") == ["box"]
-
-
-def test_calls_that_fail(joiner: Joiner, traced: Any) -> None:
-    """Python begins anew, and one process has joined in the end: the one in the pid file."""
-    victim, words, pid_file = traced
-    tried = 0
-    for call, number in points(victim.trace, "flock(", 1000):
-        if call not in FAILURES:
-            continue
-        fault = f"inject={call}:error={FAILURES[call]}:when={number}"
-        where = f"{call} {number}"
-        assert under_strace(victim, words, "-e", f"trace={call}", "-e", fault) == 0, where
-        assert list(processes(joiner.container)) == [int(pid_file.read_text())], where
-        check(joiner.container, where, 0, pid_file)
-        tried += 1
-    assert tried > 10
-
-
-def test_interrupted(joiner: Joiner, bundle: Bundle) -> None:
-    """A signal that comes before the program runs: it does not, and Python says so."""
-    flags = ["--pid-file", bundle.path / "exec.pid"]
-    joiner.prime("sleep 0", flags=flags)
-    (bundle.path / "exec.pid").unlink()
-    options = ["-e", "trace=execve,sendmsg", "-e", "inject=sendmsg:signal=TERM:when=1"]
-    result, python = joiner.exec("sleep 5", flags=flags, options=options)
-    assert python
-    assert result.code != 0
-    assert not (bundle.path / "exec.pid").exists()
-    check(joiner.container, "interrupted", result.code, bundle.path / "exec.pid")
+    assert not (container.runtime.root / container.id).exists()

@@ -18,6 +18,7 @@ CONFIG: dict[str, Any] = {
     "process": {"cwd": "/", "args": ["sh"], "env": ["A=\n\u00e9"]},
     "mounts": [{"destination": "/x"}],
     "hooks": {"poststop": []},
+    "annotations": {"run.oci.systemd.subgroup": "x", "other": "y"},
     "linux": {
         "personality": {"domain": "LINUX"},
         "uidMappings": [{"containerID": 0, "hostID": 1, "size": 1}],
@@ -41,12 +42,13 @@ def test_there_and_back(container: Container, tmp_path: Path) -> None:
     record, program = exec_record.read(container)
     assert program == FILTER
     assert record == {
-        "process": CONFIG["process"],
+        "process": {"cwd": "/", "env": ["A=\n\u00e9"]},
         "linux": {
             "personality": {"domain": "LINUX"},
             "uidMappings": CONFIG["linux"]["uidMappings"],
             "seccomp": {"listenerPath": "/agent"},
         },
+        "annotations": {"run.oci.systemd.subgroup": "x"},
         "facts": {"no_new_keyring": True, "seccomp_flags": 8},
         "filter": len(FILTER),
     }

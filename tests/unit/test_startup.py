@@ -61,7 +61,7 @@ pyrun.kernel._linux pyrun.kernel._linux.lib pyrun.launch pyrun.ops pyrun.plan py
 pyrun.process_limits
 pyrun.cgroup.grace
 pyrun.report pyrun.seccomp pyrun.shortcut pyrun.starting pyrun.sync pyrun.teardown
-pyrun.template
+pyrun.template pyrun.template_folder
 pyrun.terminal_rules
 pyrun.compile pyrun.compile.capabilities pyrun.compile.cgroup_mounts pyrun.compile.checks
 pyrun.compile.checks_linux pyrun.compile.checks_mounts pyrun.compile.checks_process
@@ -78,7 +78,7 @@ pyrun._build pyrun.caller pyrun.cgroup.entry pyrun.cgroup.grace pyrun.exec_proce
 pyrun.exec_record pyrun.exec_template pyrun.execution pyrun.idmaps pyrun.interruption
 pyrun.kernel
 pyrun.kernel._linux pyrun.kernel._linux.lib pyrun.launch pyrun.living pyrun.ops pyrun.plan
-pyrun.process_limits pyrun.sync pyrun.teardown pyrun.terminal_rules
+pyrun.process_limits pyrun.sync pyrun.teardown pyrun.template_folder pyrun.terminal_rules
 pyrun.compile pyrun.compile.capabilities pyrun.compile.donations
 pyrun.compile.exec_order pyrun.compile.hooks pyrun.compile.joining pyrun.compile.mount_options
 pyrun.compile.namespaces pyrun.compile.process pyrun.compile.rlimits pyrun.compile.seccomp

@@ -15,7 +15,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pyrun import exec_template, exec_template_file, plan, template, template_file, template_shape
+from pyrun import (
+    exec_template_file,
+    plan,
+    template_file,
+    template_folder,
+    template_shape,
+)
 from pyrun.cgroup.plan import plan as cgroup_plan
 from pyrun.compile import mount_options, order
 from pyrun.compile.order import compile_init
@@ -243,8 +249,7 @@ def test_the_two_sides_agree() -> None:
     defined = dict(re.findall(r"#define (\w+) (0x[0-9A-Fa-f]+|\d+)U?\b", text))
     for name, value in {
         "TEMPLATE_VERSION": template_file.VERSION,
-        "TEMPLATE_MOST": template.MOST,
-        "TEMPLATE_EXEC_MOST": exec_template.MOST,
+        "TEMPLATE_MOST": template_folder.MOST,
         "TEMPLATE_EXEC": template_file.EXEC,
         "TEMPLATE_INTO": template_file.INTO,
         "TEMPLATE_LIMIT": template_file.LIMIT,
@@ -272,8 +277,8 @@ def test_the_two_sides_agree() -> None:
     assert len(texts) == exec_template_file.TEXTS
     for name in ("TITLE", "SCORE"):
         assert texts[getattr(exec_template_file, name)] == f"TEXT_{name}"
-    (prefix,) = re.findall(r'TEMPLATE_EXEC_NAME "(.*)"', text)
-    assert prefix == exec_template.NAME
+    folders = dict(re.findall(r'#define TEMPLATE_(?:(EXEC)_)?FOLDER "(.*)"', text))
+    assert folders == {"": template_folder.CREATE, "EXEC": template_folder.EXEC}
     assert struct.calcsize(template_file.HEAD) + struct.calcsize(template_file.REST) == (
         template_file.HEAD_SIZE
     )
