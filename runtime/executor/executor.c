@@ -29,6 +29,7 @@
 #define MESSAGE_MAX_FDS 253 /* SCM_MAX_FD of the kernel */
 
 int slot[PLAN_SLOTS];
+uint32_t slots;
 int fail_detail;
 int report_fd = -1;
 
@@ -220,8 +221,6 @@ static const struct plan_op *receive(uint32_t *count)
     struct message message;
     int fds[MESSAGE_MAX_FDS];
     uint32_t donated = 0;
-    for (int i = 0; i < PLAN_SLOTS; i++)
-        slot[i] = -1;
     int n = hear(&message, fds);
     if (n == 1 && message.kind == MESSAGE_TIMES) {
         open_times(fds[0]);
@@ -244,9 +243,12 @@ static const struct plan_op *receive(uint32_t *count)
     void *map = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE, fds[0], 0);
     close(fds[0]);
     const struct plan_op *ops = map == MAP_FAILED ? NULL : plan_check(map, size);
-    if (!ops || ((struct plan_header *)map)->donated != donated)
+    const struct plan_header *header = map;
+    if (!ops || header->donated != donated)
         fail(NULL, UINT32_MAX, EINVAL);
-    *count = ((struct plan_header *)map)->count;
+    for (slots = donated; slots < header->slots; slots++)
+        slot[slots] = -1;
+    *count = header->count;
     return ops;
 }
 
@@ -295,10 +297,11 @@ int main(int argc, char **argv)
     /* If the runtime is dead by now, the first recvmsg sees the end of file. */
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     uint32_t count = 0;
-    const struct plan_op *op = receive(&count);
+    const struct plan_op *ops = receive(&count);
     for (uint32_t i = 0; i < count; i++) {
-        if (run[op[i].code](op[i].arg) < 0 && errno != (int)op[i].tolerate)
-            fail(&op[i], i, errno);
+        const struct plan_op op = plan_resolve(ops, count, i);
+        if (run[op.code](op.arg) < 0 && errno != (int)op.tolerate)
+            fail(&op, i, errno);
         if (op_times)
             note_time(i + 1U);
     }

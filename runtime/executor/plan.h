@@ -9,8 +9,9 @@
  *   bytes      u64 length, then as many bytes (the offset is a multiple of 8),
  *   a list     u64 count, count offsets of strings as u64, one 0 (the offset is a multiple of 8);
  * offset 0 stands for nothing. All numbers are in the machine's order. The plan comes in a sealed
- * memfd and is checked whole before the first operation runs; checking turns offsets into pointers
- * (in a private mapping), so a list becomes what execve(2) takes.
+ * memfd and is checked whole before the first operation runs; checking turns the offsets of lists
+ * into pointers (in a private mapping), so a list becomes what execve(2) takes. All else stays as
+ * it is: a page that is written to is the container's to pay for.
  *
  * Slots hold descriptors. The first ones are donated by the runtime, in order; the others are
  * filled by operations.
@@ -92,8 +93,12 @@ struct hook_record {
     uint32_t spare;
 };
 
-/* Checks a plan of `size` bytes at `map`, which must be writable, and turns offsets into pointers.
- * Returns the operations, or NULL if anything at all is wrong. */
-struct plan_op *plan_check(void *map, size_t size);
+/* Checks a plan of `size` bytes at `map`, which must be writable. Returns the operations, or NULL
+ * if anything at all is wrong. */
+const struct plan_op *plan_check(void *map, size_t size);
+
+/* One of the `count` operations of a plan that was checked, with pointers in the place of offsets.
+ */
+struct plan_op plan_resolve(const struct plan_op *ops, uint32_t count, uint32_t i);
 
 #endif

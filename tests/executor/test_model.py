@@ -67,7 +67,7 @@ FAULTS = {
         "mounts.c", "return closing(target, cover(target, ", "return (cover(target, ",
     ),
     "an end that nobody is told of": (
-        "executor.c", "            fail(&op[i], i, errno);", "            quit();",
+        "executor.c", "            fail(&op, i, errno);", "            quit();",
     ),
     "a failure without a number": (
         "process.c", "    errno = best;\n", "    errno = 0;\n",

@@ -65,8 +65,9 @@ static void walk_plan(const char *map, size_t size, const struct plan_op *ops)
     for (uint32_t i = 0; i < header->count; i++) {
         HOLDS(ops[i].code < sizeof walk_kinds / sizeof *walk_kinds);
         const char *kind = walk_kinds[ops[i].code];
+        const struct plan_op op = plan_resolve(ops, header->count, i);
         for (size_t k = 0; k < PLAN_OPERANDS; k++) {
-            uint64_t value = ops[i].arg[k];
+            uint64_t value = op.arg[k];
             char what = k < strlen(kind) ? kind[k] : '0';
             if (what == '0')
                 HOLDS(value == 0);

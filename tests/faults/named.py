@@ -10,8 +10,8 @@ from pathlib import Path
 from security.weakened import PACKAGE, Defence, build
 
 HERE = Path(__file__).parent
-RUN = "run[op[i].code](op[i].arg) < 0 && errno"
-MET = "meet(argv[0], &op[i], run[op[i].code]) < 0 && errno"
+RUN = "run[op.code](op.arg) < 0 && errno"
+MET = "meet(argv[0], &op, run[op.code]) < 0 && errno"
 HOOK = "from pyrun import fault\n\nfault.place(globals())\n"
 
 
