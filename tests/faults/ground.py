@@ -133,15 +133,18 @@ class Ground:
         )
 
     def prepare(self) -> None:
-        """With all that the first of its containers leaves where it may: mount points, and parents
-        of cgroups."""
+        """With all that the first of its containers leaves where it may: mount points, parents of
+        cgroups, and templates, also that of a process which joins."""
         if self.kind.terminal:
             self.console = Console(self.place / CONSOLE)
         bundle = self.container.bundle
         limited(bundle)
         self.kind.change(bundle)
         self.stranger.started("sleep 10000")
-        verbs.prepare(self.container, self.kind, "created")
+        verbs.prepare(self.container, self.kind, "running")
+        if not self.kind.terminal:  # there is no template of such a process
+            command = verbs.words(self.container, self.kind, "exec")
+            assert self.container.runtime(*command).code == 0
         assert self.container.delete("--force").code == 0
         self.forget_hooks()
         self.before = self.look()
@@ -153,9 +156,6 @@ class Ground:
         before = verbs.VERBS[name].before
         verbs.prepare(self.container, self.kind, before, created=self.kept)
         self.kept = False
-        if self.kind.again and name == "exec":
-            command = verbs.words(self.container, self.kind, name)
-            assert self.container.runtime(*command).code == 0
         self.hooks_before = len(self.hooks_that_ran())
 
     def learn(self, traced: Ended) -> None:

@@ -34,7 +34,6 @@ class Kind(NamedTuple):
     options: tuple[str, ...] = ()
     terminal: bool = False
     python: bool = False
-    again: bool = False  # exec is not the first of its shape, and takes no Python
 
     def flags(self, container: Container, verb: str) -> list[str | Path]:
         """What the verb is told besides."""
@@ -128,7 +127,7 @@ def show_v1() -> None:
 
 
 KINDS = {
-    "plain": Kind(again=True),  # whatever can goes the short way, without Python
+    "plain": Kind(),  # whatever can goes the short way, without Python
     "python": Kind(python=True),
     "userns": Kind(staged),
     "terminal": Kind(with_terminal, terminal=True),
