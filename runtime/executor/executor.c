@@ -29,7 +29,6 @@
 #define MESSAGE_MAX_FDS 253 /* SCM_MAX_FD of the kernel */
 
 int slot[PLAN_SLOTS];
-uint32_t slots;
 int fail_detail;
 int report_fd = -1;
 
@@ -221,6 +220,8 @@ static const struct plan_op *receive(uint32_t *count)
     struct message message;
     int fds[MESSAGE_MAX_FDS];
     uint32_t donated = 0;
+    for (int i = 0; i < PLAN_SLOTS; i++)
+        slot[i] = -1;
     int n = hear(&message, fds);
     if (n == 1 && message.kind == MESSAGE_TIMES) {
         open_times(fds[0]);
@@ -246,8 +247,6 @@ static const struct plan_op *receive(uint32_t *count)
     const struct plan_header *header = map;
     if (!ops || header->donated != donated)
         fail(NULL, UINT32_MAX, EINVAL);
-    for (slots = donated; slots < header->slots; slots++)
-        slot[slots] = -1;
     *count = header->count;
     return ops;
 }

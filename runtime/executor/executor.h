@@ -15,9 +15,7 @@
 OPS(OP)
 #undef OP
 
-/* Descriptors, or -1; the plan uses the first `slots` of them. */
 extern int slot[PLAN_SLOTS];
-extern uint32_t slots;
 
 /* A third number for the runtime beside (index, errno): the wait status of a hook. */
 extern int fail_detail;

@@ -66,7 +66,7 @@ int op_close_all_but(const uint64_t *arg)
 {
     const uint64_t *keep = block(arg[0]);
     const uint32_t *numbers = (const uint32_t *)(const void *)(keep + 1);
-    for (uint32_t i = 0; i < slots; i++) {
+    for (uint32_t i = 0; i < PLAN_SLOTS; i++) {
         int kept = slot[i] < 0;
         for (uint64_t k = 0; k < keep[0] / sizeof *numbers; k++)
             kept |= numbers[k] == i;

@@ -11,11 +11,14 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "ops.gen.h"
 
 #define FOLDER (O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)
+#define EXECUTOR "pyrun:" // so it is called, as long as it is one
+#define DEAD "ZXx"
 #define INITIAL_MAP "         0          0 4294967295\n" // of user ids: user_namespaces(7)
 
 struct box box;
@@ -236,7 +239,7 @@ enum answer box_started(pid_t pid, uint64_t *out)
     at = strrchr(text, ')'); // the name before it may hold anything
     if (!at || at[1] != ' ' || at[2] == '\0')
         return UNKNOWN;
-    if (strchr("ZXx", at[2]))
+    if (strchr(DEAD, at[2]))
         return NO;
     at += 2; // field 3
     for (int field = 3; field < 22; field++) {
@@ -248,6 +251,31 @@ enum answer box_started(pid_t pid, uint64_t *out)
     errno = 0;
     *out = strtoull(at, &end, 10);
     return errno == 0 && *end == ' ' ? YES : UNKNOWN;
+}
+
+bool box_has_begun(pid_t pid)
+{
+    const struct timespec moment = {.tv_nsec = 1000000};
+    char path[sizeof "/proc//stat" + 10] = "/proc/";
+    char text[1024];
+
+    stpcpy(box_decimal(path + strlen(path), (uint32_t)pid), "/stat");
+    for (int left = 100; left; left--) {
+        ssize_t length = box_read(AT_FDCWD, path, text, sizeof text);
+        const char *name, *rest;
+
+        if (length < 0)
+            return true;
+        text[length] = '\0';
+        name = strchr(text, '(');
+        rest = strrchr(text, ')');
+        if (!name || !rest || strncmp(name + 1, EXECUTOR, strlen(EXECUTOR)) != 0)
+            return true;
+        if (rest[1] == ' ' && strchr(DEAD, rest[2]))
+            return false;
+        nanosleep(&moment, NULL);
+    }
+    return true;
 }
 
 enum answer box_lives(void)

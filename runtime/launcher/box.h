@@ -49,6 +49,9 @@ bool box_is_boot(const char *boot_id);
 // Where a process that is no zombie has the time of its start: field 22 of proc_pid_stat(5).
 enum answer box_started(pid_t pid, uint64_t *out);
 
+// As init.has_begun: what was the executor has become a program, and was not killed before that.
+bool box_has_begun(pid_t pid);
+
 // Lets go of it, and of its lock.
 void box_close(void);
 

@@ -125,15 +125,20 @@ bool child_becomes(struct child *child, pid_t pid)
     return child->pidfd >= 0;
 }
 
-void child_end(struct child *child)
+void child_kill(struct child *child)
 {
     close(child->socket); // by which also a sibling ends that we have not heard of
-    if (child->pidfd >= 0)
-        syscall(SYS_pidfd_send_signal, child->pidfd, SIGKILL, NULL, 0);
+    if (child->pidfd < 0)
+        return;
+    syscall(SYS_pidfd_send_signal, child->pidfd, SIGKILL, NULL, 0);
+    close(child->pidfd);
+}
+
+void child_end(struct child *child)
+{
+    child_kill(child);
     while (waitpid(child->pid, NULL, 0) < 0 && errno == EINTR)
         ;
-    if (child->pidfd >= 0)
-        close(child->pidfd);
 }
 
 // ---- The conversation. ----

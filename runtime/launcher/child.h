@@ -36,6 +36,9 @@ int child_hear(const struct child *child, struct message *out);
 // Another process takes its place: its sibling, which is the init.
 bool child_becomes(struct child *child, pid_t pid);
 
+// Kills it, and who has come of it; for somebody else to wait for.
+void child_kill(struct child *child);
+
 // Ends it, and all that it has started.
 void child_end(struct child *child);
 

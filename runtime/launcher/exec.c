@@ -154,6 +154,16 @@ static bool became(void)
     return true;
 }
 
+// In the foreground whatever comes from here on is forwarded to the program.
+static bool go(void)
+{
+    if (!us.words->detach) {
+        close(us.child.signals);
+        us.child.signals = -1;
+    }
+    return child_go(&us.child) && process_serve(0, became);
+}
+
 static bool join(void)
 {
     int init = (int)syscall(SYS_pidfd_open, box.header.pid, 0);
@@ -166,8 +176,7 @@ static bool join(void)
     if (init >= 0)
         close(init);
     return joined && process_serve(POINT_READY, became) &&
-           (!us.words->pid_file || (us.claimed = folder_put_pid(us.words->pid_file))) &&
-           child_go(&us.child) && process_serve(0, became);
+           (!us.words->pid_file || (us.claimed = folder_put_pid(us.words->pid_file))) && go();
 }
 
 static void undo(void)
@@ -178,8 +187,9 @@ static void undo(void)
         unlink(us.words->pid_file);
     if (us.child.pid <= 0)
         return;
-    child_end(&us.child);
-    // Also one that it has forked, and we have not heard of.
+    child_kill(&us.child);
+    // Also one that it has forked, and we have not heard of. Not for ever: one in a frozen cgroup
+    // ends when that goes on.
     for (int left = PATIENCE; waitpid(-1, NULL, WNOHANG) >= 0 && left; left--)
         nanosleep(&moment, NULL);
 }

@@ -46,6 +46,8 @@ static int start(void)
         fcntl(report.fd, F_SETFD, 0);
         return FAST_PYTHON;
     }
+    if (!box_has_begun(box.header.pid))
+        return FAST_PYTHON; // which finds it stopped
     // Not before: a fifo that is still there says that the byte was not taken. One that stays
     // misleads nobody, since it has no reader.
     unlinkat(box.folder, "exec.fifo", 0);

@@ -93,5 +93,7 @@ bool process_serve(int until, bool (*became)(void))
     while ((kind = child_hear(&us.child, &message)) == MESSAGE_CHILD)
         if (!child_becomes(&us.child, message.value[0]) || !became() || !child_go(&us.child))
             return false;
-    return until ? kind == MESSAGE_SYNC && message.value[0] == until : kind == 0;
+    if (until)
+        return kind == MESSAGE_SYNC && message.value[0] == until;
+    return kind == 0 && box_has_begun(us.child.pid);
 }

@@ -67,7 +67,7 @@ class Creation:
             launch.serve(child, self._answers(), sync.READY, self.prepared.steps, self.config)
             self._ready(child)
         except BaseException as error:  # noqa: BLE001 - also an interrupt is undone, and raised
-            why = self._why(error)  # before the evidence goes
+            why = self.why(error)  # before the evidence goes
             self.undo()
             raise why from None
         return child
@@ -126,7 +126,8 @@ class Creation:
             self.net_devices.give_back()
         teardown.undo(self.container)
 
-    def _why(self, error: BaseException) -> BaseException:
+    def why(self, error: BaseException) -> BaseException:
+        """The same error, with its reason where the cgroup, the config or a hook has told it."""
         if isinstance(error, Error):
             from pyrun import failed_init, hook_output
 

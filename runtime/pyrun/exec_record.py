@@ -37,7 +37,8 @@ def content(config: Config, facts: Facts) -> bytes:
 
     notes = config.get("annotations") or {}
     linux = config.get("linux") or {}
-    kept = {name: linux[name] for name in LINUX if linux.get(name)}
+    # Also an empty one: intelRdt says by that that there is a group of the container's own.
+    kept = {name: linux[name] for name in LINUX if name in linux}
     profile = linux.get("seccomp") or {}
     if any(profile.get(name) for name in AGENT):
         kept["seccomp"] = {name: profile[name] for name in AGENT if profile.get(name)}

@@ -22,6 +22,7 @@ FLAGS = (
     "trace", "handler",
 )  # fmt: skip
 PROCESS = ("terminal", "execCPUAffinity", "selinuxLabel")
+SUBGROUP = "run.oci.systemd.subgroup"
 FACTS = ("extra_env", "preserve_fds", "landlock_abi")
 
 
@@ -51,11 +52,14 @@ def strangeness(execution: Execution) -> str:
     found += [name for name in VARIABLES if name in os.environ]
     found += [name for name in PROCESS if execution.config["process"].get(name)]
     found += [fact for fact in FACTS if facts[fact]]
-    if linux.get("intelRdt") or linux.get("memoryPolicy"):
+    if "intelRdt" in linux or linux.get("memoryPolicy"):
         found.append("resctrl or memory nodes")
     kinds = {entry["type"] for entry in living.namespaces}
     if "user" in kinds or "mount" not in kinds or not facts["privileged"]:
         found.append("namespaces or privileges")
+    # Only with systemd is there one, and what it is called is in the container's annotations.
+    if SUBGROUP in execution.config["annotations"]:
+        found.append("a cgroup below the container's")
     if living.paused:
         found.append("it is paused")
     points = {op[1][0] for _, op in execution.steps if op[0].startswith("sync")}

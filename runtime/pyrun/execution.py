@@ -114,6 +114,7 @@ class Execution:
         try:
             launch.go(child, self.steps, self.config)
             launch.serve(child, {}, 0, self.steps, self.config)
+            launch.check_begun(child)
             interruption.ignore()  # in time: who ends us has it undone, or it runs
         except BaseException as error:  # noqa: BLE001 - as above
             self.undo()

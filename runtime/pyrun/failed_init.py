@@ -35,6 +35,8 @@ def explain(error: Error, cgroup: dict[str, Any], config: Config, facts: Facts) 
         error.hint = "the init itself takes a few hundred KiB before the program's first"
     elif died and process.has_listener(facts):
         error.hint = "does the seccomp profile allow what a listener takes? " + process.TAKEN
+    elif died and facts["seccomp"]:
+        error.hint = "by somebody, or for a call that the seccomp profile does not allow (execve?)"
 
 
 def memory_limit(config: Config) -> str:

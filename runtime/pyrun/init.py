@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import os
 import select
+import time
 
 from pyrun.errors import from_os
 from pyrun.state import EXEC_FIFO
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from pyrun.state import Container
 
 CREATING, CREATED, RUNNING, PAUSED, STOPPED = "creating", "created", "running", "paused", "stopped"
+EXECUTOR = "pyrun:"  # so it is called, as long as it is one
+PATIENCE = 100  # times to look
 DEAD = "ZXx"  # zombie, and on its way to be one: proc_pid_stat(5)
 
 
@@ -60,6 +63,27 @@ def start_time(pid: int) -> tuple[str, int]:
         raise
     fields = text[text.rindex(")") + 2 :].split()
     return fields[0], int(fields[19])
+
+
+def has_begun(pid: int) -> bool:
+    """Whether a process that has closed what it had of ours has become the user's program, and is
+    not an executor that was killed on its way there: that keeps its name, also in death. True where
+    it can't be known, for somebody else has waited for it.
+
+    execve(2) closes descriptors before it changes the name, and one that is killed closes them
+    before it is a zombie: a moment later one of the two is so.
+    """
+    for _ in range(PATIENCE):
+        try:
+            name, _, rest = read_text(f"/proc/{pid}/stat").rpartition(") ")
+        except OSError:
+            return True
+        if not name.partition("(")[2].startswith(EXECUTOR):
+            return True
+        if rest[0] in DEAD:
+            return False
+        time.sleep(0.001)
+    return True
 
 
 def open_init(container: Container) -> int:

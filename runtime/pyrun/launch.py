@@ -20,7 +20,7 @@ from _socket import (
 )
 from _struct import Struct
 
-from pyrun import interruption, plan
+from pyrun import init, interruption, plan
 from pyrun.compile.mount_options import tree_flags
 from pyrun.errors import Error, from_os, reason
 from pyrun.kernel._linux import ffi, lib
@@ -246,6 +246,12 @@ def serve(
             _send(child, GO, [] if answer is None else [answer])
             if answer is not None:
                 os.close(answer)
+
+
+def check_begun(child: Child) -> None:
+    """After serve(): raise DiedError for a process that was killed before it was a program."""
+    if not init.has_begun(child.pid):
+        raise DiedError("the process was killed before it became the program")
 
 
 def _fetch(child: Child, number: int) -> int:

@@ -55,7 +55,9 @@ def prepare(opts: Options, fifo: bool) -> Prepared:
         found = capabilities.problems(config, facts)
         for pointer, text in found + left_out((config.get("linux") or {}).get("resources") or {}):
             log.warning(f"config.json {pointer}: {text}")
-    return complete(opts, config, facts, os.path.join(state.root_path(opts), ".cache", "seccomp"))
+    return complete(
+        opts, config, facts, os.path.join(state.root_path(opts), state.CACHE, "seccomp")
+    )
 
 
 def gather(opts: Options, fifo: bool) -> tuple[Config, Facts]:

@@ -80,6 +80,8 @@ def start(container: Container) -> None:
     _tell_of_hooks(container)
     if report:
         raise _failed(container, report)
+    if not init.has_begun(container.state["init_process_pid"]):
+        raise Error("the container's init was killed before it became the program")
     poststart(container)
     if proxy is not None:
         from pyrun import notify

@@ -34,11 +34,11 @@ if TYPE_CHECKING:
     from pyrun.types import Config, Options
 
 INTENT = "intent.json"
+CACHE = ".cache"  # no container: of all of them
 STATE = "state.json"
 FAST = "fast"
 EXEC = "exec"
-EXEC_FIFO = "exec.fifo"
-RESULT_FIFO = "result.fifo"
+EXEC_FIFO, RESULT_FIFO = "exec.fifo", "result.fifo"
 HOOKS_LOG = "hooks.log"
 OVERLAY = "overlay"
 ID_MAX = 255
@@ -66,10 +66,10 @@ _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 def check_id(container_id: str) -> str:
     """The id itself, if it is one. Raises Error."""
-    if container_id in ("", ".", "..") or not _ID_CHARACTERS.issuperset(container_id):
+    if container_id in ("", ".", "..", CACHE) or not _ID_CHARACTERS.issuperset(container_id):
         raise Error(
             f"invalid container ID {container_id!r}",
-            hint="letters, digits and _ + . - are allowed, but not . and .. themselves",
+            hint=f"letters, digits and _ + . - are allowed, but not . .. {CACHE} themselves",
         )
     if len(container_id) > ID_MAX:
         raise Error(f"invalid container ID: longer than {ID_MAX} characters")

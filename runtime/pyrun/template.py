@@ -22,7 +22,7 @@ FLAGS = (
     "overlay", "overlay_upper", "systemd_cgroup", "trace", "keep", "handler", "config",
 )  # fmt: skip
 JOINED = ("network", "ipc", "uts", "pid")  # namespaces that may have a path
-LINUX = ("intelRdt", "netDevices", "memoryPolicy", "timeOffsets", "uidMappings", "gidMappings")
+LINUX = ("netDevices", "memoryPolicy", "timeOffsets", "uidMappings", "gidMappings")
 FACTS = ("layers", "extra_env", "preserve_fds", "links", "landlock_abi", "own_namespaces")
 
 
@@ -50,6 +50,8 @@ def strangeness(prepared: Prepared) -> str:
     found = [flag for flag in FLAGS if opts.get(flag)]
     found += [name for name in VARIABLES if name in os.environ]
     found += [name for name in LINUX if linux.get(name)]
+    if "intelRdt" in linux:  # an empty one says that there is a group of the container's own
+        found.append("resctrl")
     found += [fact for fact in FACTS if prepared.facts[fact]]
     if prepared.config.get("hooks") or prepared.config["process"].get("terminal"):
         found.append("hooks or a terminal")

@@ -13,7 +13,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from pyrun.types import Options
 
-CREATE, EXEC = ".cache/create", ".cache/exec"
+CREATE, EXEC = f"{state.CACHE}/create", f"{state.CACHE}/exec"
 MOST = 16  # in a folder
 PAUSE = 250_000_000  # ns between two that are made: what changes each time costs little then
 

@@ -16,7 +16,6 @@
 
 struct model model;
 extern int report_fd, runtime_fd, slot[];
-extern uint32_t slots;
 
 static struct {
     char open;
@@ -184,7 +183,7 @@ int model_execve(const char *path, char *const *argv, char *const *env)
         return -1;
     for (int fd = MODEL_RUNTIME; fd < MODEL_FDS && !model.child && !model.tolerant; fd++) {
         int known = !fds[fd].open || fd == report_fd || fd == runtime_fd;
-        for (uint32_t i = 0; i < slots && !known; i++)
+        for (uint32_t i = 0; i < PLAN_SLOTS && !known; i++)
             known = slot[i] == fd;
         MODEL_HOLDS(known);
     }

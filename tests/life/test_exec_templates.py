@@ -219,12 +219,12 @@ def user_namespace(bundle: Bundle) -> None:
     bundle.map_ids()
 
 
-def terminal(bundle: Bundle) -> None:
+def affinity(bundle: Bundle) -> None:
     bundle.process["execCPUAffinity"] = {"initial": "0"}
 
 
 @pytest.mark.parametrize(
-    ("kind", "leaves"), [(with_hooks, True), (user_namespace, False), (terminal, False)]
+    ("kind", "leaves"), [(with_hooks, True), (user_namespace, False), (affinity, False)]
 )
 def test_which_containers(
     container: Container, bundle: Bundle, kind: Callable[[Bundle], None], leaves: bool

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import time
 from collections.abc import Sequence
@@ -70,6 +71,15 @@ def test_calls_that_fail(joiner: Joiner, traced: Any) -> None:
         check(joiner.container, where, 0, pid_file)
         tried += 1
     assert tried > 10
+
+
+def test_a_signal_that_comes_with_the_last_word(joiner: Joiner) -> None:
+    """It is the program's, as it would be a moment later."""
+    joiner.prime("sleep 0")
+    options = ["-e", "trace=execve,sendmsg", "-e", "inject=sendmsg:signal=TERM:when=4"]
+    result, python = joiner.exec("sleep 5", options=options)
+    assert not python
+    assert (result.code, result.err) == (128 + signal.SIGTERM, "")
 
 
 def test_interrupted(joiner: Joiner, bundle: Bundle) -> None:

@@ -36,6 +36,13 @@ def container(tmp_path: Path) -> Iterator[Container]:
     os.close(folder)
 
 
+def test_an_empty_group_is_on_record(container: Container) -> None:
+    """intelRdt says by its presence that the container has a resctrl group."""
+    facts = {"no_new_keyring": False, "seccomp_flags": 0, "seccomp": b""}
+    exec_record.leave(container, {**CONFIG, "linux": {"intelRdt": {}}}, facts)
+    assert exec_record.read(container)[0]["linux"] == {"intelRdt": {}}
+
+
 def test_there_and_back(container: Container, tmp_path: Path) -> None:
     facts = {"no_new_keyring": True, "seccomp_flags": 8, "seccomp": FILTER, "other": 1}
     exec_record.leave(container, CONFIG, facts)

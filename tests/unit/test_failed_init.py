@@ -12,7 +12,7 @@ import pytest
 from pyrun import failed_init, launch
 from pyrun.errors import Error
 
-FACTS: Any = {"seccomp_flags": 0}
+FACTS: Any = {"seccomp_flags": 0, "seccomp": b""}
 LIMIT = "/linux/resources/memory/limit"
 M = 1 << 20
 

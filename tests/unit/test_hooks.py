@@ -184,7 +184,7 @@ def test_an_interrupted_wait_ends_the_hook(tmp_path: Path) -> None:
         raise KeyboardInterrupt
 
     before = signal.signal(signal.SIGALRM, interrupt)
-    hook = sh(f"echo $$ > pid; kill -ALRM {os.getpid()}; sleep 60")
+    hook = sh(f"echo $$ > pid; sleep 0.2; kill -ALRM {os.getpid()}; sleep 60")
     try:
         with pytest.raises(KeyboardInterrupt):
             hooks.run([hook], "createRuntime", STATE, str(tmp_path))

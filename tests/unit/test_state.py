@@ -47,7 +47,9 @@ def test_ids(name: str) -> None:
     assert state.check_id(name) == name
 
 
-@pytest.mark.parametrize("name", ["", ".", "..", "a/b", "a b", "a\n", "ä", "a\0", "x" * 256, "a:b"])
+@pytest.mark.parametrize(
+    "name", ["", ".", "..", ".cache", "a/b", "a b", "a\n", "ä", "a\0", "x" * 256, "a:b"]
+)
 def test_no_ids(name: str) -> None:
     with pytest.raises(Error, match="invalid container ID"):
         state.check_id(name)

@@ -70,14 +70,11 @@ def _start(creation: Creation, child: Child) -> None:
         launch.serve(child, {}, sync.START, creation.prepared.steps, creation.config)
         launch.go(child, creation.prepared.steps, creation.config)
         launch.serve(child, {}, 0, creation.prepared.steps, creation.config)
-    except BaseException as error:
-        if isinstance(error, Error):
-            from pyrun import hook_output
-
-            hook_output.explain(creation.container, error)
-        creation.tell_of_hooks()
+        launch.check_begun(child)
+    except BaseException as error:  # noqa: BLE001 - also an interrupt is undone, and raised
+        why = creation.why(error)
         creation.undo()
-        raise
+        raise why from None
     os.close(child.socket)
     creation.tell_of_hooks()
     starting.poststart(creation.container)

@@ -95,7 +95,7 @@ class Restoration(Creation):
             shortcut.leave(self.container)
         except BaseException as error:  # noqa: BLE001 - also an interrupt is undone, and raised
             interruption.ignore()
-            why = self._why(error)
+            why = self.why(error)
             adoption.kill()
             adoption.end()
             self.undo()
