@@ -80,10 +80,10 @@ def limits(container: Container) -> dict[str, str]:
 
 
 def from_outside(container: Container) -> list[str]:
-    """Of its init while it waits."""
+    """Of its init while it waits, or is about to."""
     place = Path(f"/proc/{container.pid}")
     status = (place / "status").read_text()
-    wanted = ["Name", "Umask", "State", "Groups", "Seccomp", "NoNewPrivs", "SigBlk", "SigIgn"]
+    wanted = ["Name", "Umask", "Groups", "Seccomp", "NoNewPrivs", "SigBlk", "SigIgn"]
     wanted += ["Cpus_allowed", "Threads"]
     lines = [line for line in status.splitlines() if line.partition(":")[0] in wanted]
     title = (place / "cmdline").read_bytes().split(b"\0")[0].decode()

@@ -10,6 +10,7 @@ while our modules are still being loaded: 12 of 38 ms.
 from __future__ import annotations
 
 import os
+import sys
 from _thread import start_new_thread
 
 ROOT = "/sys/fs/cgroup"
@@ -18,6 +19,9 @@ ROOT = "/sys/fs/cgroup"
 def begin() -> None:
     """Start the wait in a thread, where there is one to come: as root, on v1 or hybrid."""
     if os.geteuid() == 0 and not os.path.exists(f"{ROOT}/cgroup.procs"):
+        # Without memory for its first frame it fails before there is anything to catch that, and
+        # Python would print it. A builtin takes what is told, and needs no frame.
+        sys.unraisablehook = bool
         try:
             start_new_thread(stay, ("/proc/self/cgroup", ROOT, os.getpid()))
         except RuntimeError:  # no memory for one, or no room in the cgroup: then create waits

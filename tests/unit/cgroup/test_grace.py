@@ -3,6 +3,9 @@
 
 from __future__ import annotations
 
+import sys
+import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -43,3 +46,25 @@ def test_what_is_missing_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "own").write_text("8:pids:/a\n")
     grace.stay(str(tmp_path / "own"), str(tmp_path), 1)
     assert [path.name for path in tmp_path.iterdir()] == ["own"]
+
+
+def test_a_thread_that_fails_at_once_is_not_heard(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """It only saves time: what goes wrong there is no word to who reads our stderr."""
+    begun = threading.Event()
+
+    def fail(*_: object) -> None:
+        begun.set()
+        raise MemoryError
+
+    monkeypatch.setattr(sys, "unraisablehook", sys.__unraisablehook__)
+    monkeypatch.setattr(grace.os, "geteuid", lambda: 0)
+    monkeypatch.setattr(grace, "ROOT", "/nowhere")
+    monkeypatch.setattr(grace, "stay", fail)
+    grace.begin()
+    assert begun.wait(10)
+    deadline = time.monotonic() + 0.2
+    while time.monotonic() < deadline:
+        assert capfd.readouterr() == ("", "")
+        time.sleep(0.02)
