@@ -122,7 +122,8 @@ def sweep(here: Ground, name: str, kind_name: str) -> None:
     tally = f"{len(tried)} of {len(every)} faults at {len(stops)} calls, {missed} did not come"
     tell(f"{name} {kind_name}: {tally}")
     assert wrong == [], "\n".join(wrong)
-    assert missed * 5 <= len(tried), tally
+    # How often a verb looks whether a process has ended is not the same each time.
+    assert missed <= max(1, len(tried) // 5), tally
 
 
 @pytest.mark.both_ways
