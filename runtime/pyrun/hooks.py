@@ -163,9 +163,20 @@ def _execute(
     report, child_report = os.pipe()
     descent = descendants.Adoption() if deadline is not None else None
     out, err = (output.write_end if fd < 0 else fd for fd in files)
-    pid, pidfd, reaped = _fork(hook, bundle, (stdin, out, err, child_report)), -1, False
+    pid = pidfd = -1
+    reaped = False
     try:
+        # No handler of ours may run in the child, which has none of what they act upon; and none
+        # here before `pid` is what ends with us.
+        mask = _signal.pthread_sigmask(_signal.SIG_SETMASK, _signal.valid_signals())
+        try:
+            pid = os.fork()
+            if pid == 0:
+                _child(hook, bundle, (stdin, out, err, child_report))
+        finally:
+            _signal.pthread_sigmask(_signal.SIG_SETMASK, mask)
         os.close(child_report)
+        child_report = -1
         output.close_write_end()
         pidfd = os.pidfd_open(pid)
         if not _ends(pidfd, output, deadline):
@@ -179,13 +190,13 @@ def _execute(
     finally:
         # Not reaped: a timeout, or a signal that interrupts us. The pid is still the hook's, and
         # so is the number of the group, until we have waited for it.
-        if not reaped:
+        if pid > 0 and not reaped:
             _kill(pid)
             if descent:
                 descent.kill()
-        os.close(report)
-        if pidfd >= 0:
-            os.close(pidfd)
+        for fd in (report, child_report, pidfd):
+            if fd >= 0:
+                os.close(fd)
         if descent:
             descent.end()
 
@@ -197,18 +208,6 @@ def _kill(pid: int) -> None:
         except ProcessLookupError:
             pass
     os.waitpid(pid, 0)
-
-
-def _fork(hook: Config, bundle: str, fds: tuple[int, int, int, int]) -> int:
-    # No handler of ours may run in the child, which has none of what they act upon.
-    mask = _signal.pthread_sigmask(_signal.SIG_SETMASK, _signal.valid_signals())
-    try:
-        pid = os.fork()
-        if pid == 0:
-            _child(hook, bundle, fds)
-        return pid
-    finally:
-        _signal.pthread_sigmask(_signal.SIG_SETMASK, mask)
 
 
 def _child(hook: Config, bundle: str, fds: tuple[int, int, int, int]) -> NoReturn:

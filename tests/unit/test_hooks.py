@@ -193,6 +193,36 @@ def test_an_interrupted_wait_ends_the_hook(tmp_path: Path) -> None:
     assert gone(int((tmp_path / "pid").read_text()))
 
 
+def test_a_signal_in_the_moment_of_the_fork(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The hook that is there by then ends as well."""
+    made: list[int] = []
+    fork = os.fork
+
+    def interrupted() -> int:
+        pid = fork()
+        if pid:
+            made.append(pid)
+            os.kill(os.getpid(), signal.SIGALRM)
+        return pid
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, "fork", interrupted)
+    descriptors = os.listdir("/proc/self/fd")
+    before = signal.signal(signal.SIGALRM, interrupt)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            hooks.run([sh("sleep 60")], "createRuntime", STATE, str(tmp_path))
+    finally:
+        signal.signal(signal.SIGALRM, before)
+    assert len(made) == 1
+    assert gone(made[0])
+    assert os.listdir("/proc/self/fd") == descriptors
+
+
 def test_failure_texts(tmp_path: Path) -> None:
     name = "error running createRuntime hook #0"
     said = failure(sh("echo out; echo err >&2; exit 7"), tmp_path)
