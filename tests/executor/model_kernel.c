@@ -183,7 +183,7 @@ int model_execve(const char *path, char *const *argv, char *const *env)
         return -1;
     for (int fd = MODEL_RUNTIME; fd < MODEL_FDS && !model.child && !model.tolerant; fd++) {
         int known = !fds[fd].open || fd == report_fd || fd == runtime_fd;
-        for (uint32_t i = 0; i < PLAN_SLOTS && !known; i++)
+        for (int i = 0; i < PLAN_SLOTS && !known; i++)
             known = slot[i] == fd;
         MODEL_HOLDS(known);
     }

@@ -15,13 +15,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pyrun import (
-    exec_template_file,
-    plan,
-    template_file,
-    template_folder,
-    template_shape,
-)
+from pyrun import exec_template_file, plan, template_file, template_folder, template_shape
 from pyrun.cgroup.plan import plan as cgroup_plan
 from pyrun.compile import mount_options, order
 from pyrun.compile.order import compile_init
