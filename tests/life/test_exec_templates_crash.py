@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import errno
 import signal
 import subprocess
 import time
@@ -12,6 +13,9 @@ from typing import Any
 
 import pytest
 
+from faults import verbs
+from faults.kinds import Kind
+from faults.stops import Stop
 from life.bundles import Bundle, sentence
 from life.exec_steps import end
 from life.templates import Joiner
@@ -93,3 +97,31 @@ def test_interrupted(joiner: Joiner, bundle: Bundle) -> None:
     assert result.code != 0
     assert not (bundle.path / "exec.pid").exists()
     check(joiner.container, "interrupted", result.code, bundle.path / "exec.pid")
+
+
+def test_undone_while_it_is_frozen(joiner: Joiner) -> None:
+    """`pause` comes when it has joined, and then a call fails: who can't end before `resume` is not
+    waited for."""
+    container = joiner.container
+    joiner.prime("print up")
+    locks: list[Stop] = []
+    hits: list[Stop] = []
+
+    def decide(stop: Stop) -> int | None:
+        if stop.process:
+            return None
+        locks.extend([stop] * (stop.call == "flock"))
+        if hits or len(locks) < 2 or stop.call != "sendmsg":
+            return None
+        hits.append(stop)
+        assert container.runtime("pause", container.id).code == 0
+        return errno.ENOMEM
+
+    ended = verbs.run(container, Kind(), "exec", decide)
+    assert "/interpreter" not in "".join(stop.path for stop in ended.stops[: hits[0].index])
+    assert (ended.code, ended.output, ended.hung) == (255, "", False)
+    assert "paused" in ended.errors
+    (undone,) = processes(container)
+    assert container.runtime("resume", container.id).code == 0
+    assert end(undone) == -signal.SIGKILL
+    assert container.exec_ask("hostname") == ["box"]
