@@ -177,19 +177,35 @@ def test_a_shared_volume_stays_shared(box: Box) -> None:
     assert " shared:" in lines[-1]
 
 
-def test_r12_no_program_of_the_image_runs_outside(box: Box) -> None:
-    """Hooks apart, the runtime starts programs of its own only; none is looked up in the PATH of
-    the container (CVE-2026-84042, CVE-2022-1227)."""
+@needs("strace")
+@pytest.mark.parametrize("user", [False, True])
+def test_cve_2026_84042_cve_2025_24965_no_program_of_the_image_runs_outside(
+    box: Box, user: bool
+) -> None:
+    """R12: hooks apart, the runtime starts programs of its own only, and looks for none in the PATH
+    of the container. A trap that ran on the host would leave its name there."""
+    if user:
+        user_namespace(box)
+        os.chown(box.rootfs, 100000, 100000)
     box.process["env"] = ["PATH=/trap:/bin"]
-    trap = box.rootfs / "trap"
-    trap.mkdir()
-    for name in ("newuidmap", "newgidmap", "passt", "mount", "modprobe", "criu", "python3"):
-        (trap / name).write_text("#!/bin/sh\necho PWNED > /proc/self/root/pwned\n")
-        (trap / name).chmod(0o755)
+    mark, trace = box.folder / "mark", box.folder / "trace"
+    for folder in (box.rootfs / "trap", box.rootfs / "bin"):
+        folder.mkdir(exist_ok=True)
+        for name in ("newuidmap", "newgidmap", "passt", "modprobe", "criu", "python3"):
+            (folder / name).write_text(f'#!/bin/sh\necho "$0" >> {mark}\n')
+            (folder / name).chmod(0o755)
     box.process["args"] = ["/bin/true"]
-    done = box.run()
+    strace = ["strace", "-f", "-y", "-qq", "-e", "trace=execve,execveat", "-o", str(trace)]
+    done = box.run(before=strace)
     assert done.returncode == 0, done.stderr
-    assert not (box.rootfs / "pwned").exists()
+    assert not mark.exists()
+    calls = [line for line in trace.read_text().splitlines() if " exec" in line]
+    # Of a resumed call the beginning has the path.
+    payload = [line for line in calls if '"/bin/true"' in line]
+    assert len(payload) == 1
+    others = [line for line in calls if line not in payload]
+    assert others
+    assert [line for line in others if "/trap/" in line or str(box.rootfs) in line] == []
 
 
 def test_state_is_json_that_only_names_the_container(box: Box) -> None:

@@ -19,12 +19,14 @@ PACKAGE = Path(package.__file__).parent
 
 class Defence(NamedTuple):
     """`edits`: (file below runtime/, its text, the text without the defence). `tests`: those that
-    fail then, by file and name. `static`: whether the executor is."""
+    fail then, by file and name. `static`: whether the executor is. `planted`: the edits are no rule
+    taken away, where none stands in a place of its own: they do what the rule is against."""
 
     name: str
     edits: tuple[tuple[str, str, str], ...]
     tests: tuple[str, ...]
     static: bool = True
+    planted: bool = False
 
 
 CLOSING = "return (int)syscall(SYS_close_range, first, last, 0);"
@@ -94,6 +96,18 @@ DEFENCES = (
          "test_exec.py::test_cve_2025_52881_a_proc_that_leads_astray[trigger]"),
     ),
     Defence(
+        "R12: no program of the image helps to set it up",
+        (
+            ("pyrun/launch.py", "    executable = seal(\"pyrun\", None, EXECUTOR)\n",
+             "    import subprocess\n"
+             "    if os.path.exists(\"rootfs/trap\"):\n"
+             "        subprocess.run([\"rootfs/trap/newuidmap\"])\n"
+             "    executable = seal(\"pyrun\", None, EXECUTOR)\n"),
+        ),
+        ("test_host.py::test_cve_2026_84042_cve_2025_24965_no_program_of_the_image_runs_outside",),
+        planted=True,
+    ),
+    Defence(
         "R12: exec looks for no program",
         (
             ("pyrun/commands/exec.py", "    execution = Execution(container, opts)\n",
@@ -101,6 +115,7 @@ DEFENCES = (
              '    subprocess.run([container.intent["rootfs"] + "/bin/ps"])\n'),
         ),
         ("test_exec.py::test_cve_2022_1227_no_program_of_the_image_runs_outside",),
+        planted=True,
     ),
     Defence(
         "R15: cgroups belong to the host's root",
