@@ -11,12 +11,17 @@ from pathlib import Path
 RUNC, CRUN = "runc 1.1.5", "crun 1.8.1"  # those of Debian 12
 FOLLOWS = "resolves /dev in the image's root by string"
 LEAKS = "changes into a directory of the host by a descriptor of its caller"
+CUTS, ZERO = "takes the lower 32 bits of a number", "takes no number for 0"
 # {runtime: {test, or test[row]: what it does}}
 RED: dict[str, dict[str, str]] = {
     RUNC: {
         "test_exec.py::test_cve_2026_88265_streams_that_are_no_devices": (
             "opens what the container has at /dev/null"
         ),
+        "test_exec_identity.py::test_cve_2026_46680_cve_2024_40635_cve_2016_3697_a_number_is_no_name"
+        "[4294967296]": CUTS,
+        "test_exec_identity.py::test_cve_2026_46680_cve_2024_40635_cve_2016_3697_a_number_is_no_name"
+        "[4294967297]": CUTS,
         "test_host.py::test_cve_2025_23266_hooks_do_not_get_the_containers_environment"
         "[createContainer]": "its hooks have the environment of the container",
         "test_host.py::test_cve_2021_41103_nobody_else_sees_the_state": "its folder has mode 0711",
@@ -51,6 +56,19 @@ RED: dict[str, dict[str, str]] = {
         "test_exec.py::test_cve_2026_88265_streams_that_are_no_devices": (
             "opens what the container has at /dev/null"
         ),
+        "test_exec_identity.py::test_cve_2026_30892_a_user_without_a_number[]": ZERO,
+        "test_exec_identity.py::test_cve_2026_30892_a_user_without_a_number[:]": ZERO,
+        "test_exec_identity.py::test_cve_2026_30892_a_user_without_a_number[:1]": ZERO,
+        "test_exec_identity.py::test_cve_2026_46680_cve_2024_40635_cve_2016_3697_a_number_is_no_name"
+        "[-1]": CUTS,
+        "test_exec_identity.py::test_cve_2026_46680_cve_2024_40635_cve_2016_3697_a_number_is_no_name"
+        "[4294967295]": CUTS,
+        "test_exec_identity.py::test_cve_2026_46680_cve_2024_40635_cve_2016_3697_a_number_is_no_name"
+        "[4294967296]": CUTS,
+        "test_exec_identity.py::test_cve_2026_46680_cve_2024_40635_cve_2016_3697_a_number_is_no_name"
+        "[4294967297]": CUTS,
+        "test_exec_identity.py::"
+        "test_ghsa_5g49_rx9x_qfc6_the_cgroup_of_a_process_is_the_containers": "goes where .. leads",
         "test_failures.py::test_a_caller_that_ignores_its_children": "fails",
         "test_host.py::test_r20_mounts_of_a_container_do_not_reach_the_host[True]": (
             "mounts in the host's volume"

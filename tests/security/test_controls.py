@@ -22,6 +22,7 @@ ORDINARY = "test_paths.py::test_an_ordinary_container_works"
 ROW = {
     "test_cve_2024_21626_working_directory_in_a_leaked_descriptor": "[9]",
     "test_ghsa_5g49_rx9x_qfc6_cgroups_path_stays_in_the_hierarchy": "[../{}]",
+    "test_ghsa_5g49_rx9x_qfc6_the_cgroup_of_a_process_is_the_containers": "[..]",
     "test_r20_joined_host_namespace_is_not_changed": "[ipc]",
     "test_devices_of_the_host_stay_their_owners": "[character]",
     "test_cve_2025_52881_cve_2019_16884_mounts_over_proc": "[/proc]",

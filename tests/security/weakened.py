@@ -65,6 +65,13 @@ PLAIN_SOCKET = """
     os.dup2(stray.fileno(), 0)
 """
 
+# As atoi(3), into 32 bits.
+NUMBER = "    if not (text.isascii() and text.isdigit()):\n"
+NUMBER_CUT = """    digits = len(text) - len(text.lstrip("0123456789"))
+    return int(text[:digits] or "0") & 0xFFFFFFFF
+    if not (text.isascii() and text.isdigit()):
+"""
+
 DEFENCES = (
     Defence(
         "R1: paths are resolved in the root",
@@ -251,6 +258,43 @@ DEFENCES = (
         (
             "test_identity.py::test_cve_2022_36109_cve_2022_2995_no_group_of_the_caller",
             "test_exec.py::test_cve_2022_36109_groups_of_the_caller",
+        ),
+    ),
+    Defence(
+        "R11: a user is a number in range",
+        (("pyrun/exec_process.py", NUMBER, NUMBER_CUT),),
+        (
+            "test_exec_identity.py::test_cve_2026_30892_a_user_of_an_odd_form[+1]",
+            "test_exec_identity.py::test_cve_2026_30892_a_user_of_an_odd_form[0x1]",
+            "test_exec_identity.py::test_cve_2026_30892_a_user_without_a_number[:1]",
+            "test_exec_identity.py::test_cve_2026_30892_a_user_without_a_number[image]",
+            "test_exec_identity.py::"
+            "test_cve_2026_46680_cve_2024_40635_cve_2016_3697_a_number_is_no_name[4294967296]",
+        ),
+    ),
+    Defence(
+        "R11: a user without a group is that user",
+        (("pyrun/exec_process.py", "    if colon:\n",
+          "    if not colon:\n        found = {\"uid\": 0, \"gid\": 0}\n    else:\n"),),
+        ("test_exec_identity.py::test_cve_2026_30892_the_user_that_is_asked_for[1-ids0]",),
+        planted=True,
+    ),
+    Defence(
+        "R11: what is added is not inherited",
+        (("pyrun/exec_process.py", 'kinds = ["bounding", "effective", "permitted"]',
+          'kinds = ["bounding", "effective", "permitted", "inheritable"]'),),
+        (
+            "test_exec_identity.py::"
+            "test_cve_2022_29162_cve_2022_27650_an_added_capability_is_not_inherited[0:0]",
+        ),
+    ),
+    Defence(
+        "R15: no path of a cgroup leads upwards",
+        (("pyrun/cgroup/entry.py",
+          'if any(part.startswith(".") or "\\n" in part for part in parts):', "if False:"),),
+        (
+            "test_exec_identity.py::"
+            "test_ghsa_5g49_rx9x_qfc6_the_cgroup_of_a_process_is_the_containers[..]",
         ),
     ),
     Defence(
