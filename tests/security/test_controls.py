@@ -52,7 +52,7 @@ def attack(runtime: Path | str, *names: str) -> dict[str, int]:
     return {word: count for word, count in found.items() if word not in ("in", "warnings")}
 
 
-@needs("root", "busybox", "runc", "crun")
+@needs("root", "busybox", "runc", "crun", "criu")
 @pytest.mark.parametrize("program", ["runc", "crun"])
 def test_holes_of_other_runtimes_are_seen(program: str) -> None:
     peer = next(name for name in peers.RED if name.startswith(program))
