@@ -11,6 +11,7 @@ from collections.abc import Callable
 import pytest
 
 from faults.kinds import Kind
+from faults.races import RACES, THAWING, Race, check_race, check_words
 from faults.sampling import ALL, SEED, sample
 from faults.stops import Stop
 from faults.verbs import (
@@ -44,19 +45,15 @@ def time_limit() -> None:
     """None, in place of that of every other test here: all takes long."""
 
 
-# What joins a container that is frozen meanwhile waits with it: who pauses thaws it again.
-THAWING = '"$@"; code=$?; sleep 0.2; "$1" "$2" "$3" resume "$5" 2>/dev/null; exit $code'
-
-
 class Running:
     """A verb that somebody else waits for."""
 
-    def __init__(self, container: Container, name: str, number: int) -> None:
+    def __init__(self, container: Container, name: str, *, thaw: bool) -> None:
         self.name = name
-        self.errors = container.bundle.path / f"errors-{number}"
+        self.errors = container.bundle.path / "errors"
         null = subprocess.DEVNULL
         with self.errors.open("wb") as errors:
-            prefix = ["sh", "-c", THAWING, "sh"] if name == "pause" else []
+            prefix = ["sh", "-c", THAWING, "sh"] if thaw else []
             self.process = container.runtime.popen(
                 *words(container, PLAIN, name),
                 prefix=prefix,
@@ -71,13 +68,14 @@ class Running:
 
 
 def starting(
-    container: Container, name: str, at: int, begun: list[Running]
+    container: Container, first: str, second: str, at: int, begun: list[Running]
 ) -> Callable[[Stop], None]:
-    """Runs another verb at this stop of the first one, to its end or as long as it may take."""
+    """Runs a second verb at this stop of the first one, to its end or as long as it may take."""
+    thaw = second == "pause" != first
 
     def decide(stop: Stop) -> None:
         if stop.index == at:
-            begun.append(Running(container, name, 0))
+            begun.append(Running(container, second, thaw=thaw))
             try:
                 begun[0].process.wait(PAUSE)
             except subprocess.TimeoutExpired:
@@ -86,13 +84,11 @@ def starting(
     return decide
 
 
-def check_words(code: int, errors: str) -> None:
-    """Who loses says it, on one line."""
-    assert "Traceback" not in errors
-    assert "internal error" not in errors
-    assert code in (0, 1, 255), (code, errors)
-    if code:
-        assert errors.count("\n") == 1, errors
+def race_of(first: str, second: str) -> Race | None:
+    """Where it is known who wins, whichever comes first."""
+    if first == second or {first, second} == {"create", "run"}:
+        return RACES[first]
+    return None
 
 
 @pytest.mark.parametrize("first", VERBS)
@@ -122,15 +118,18 @@ def test_pairs(
         for at in sample([stop.index for stop in points(container, traced)], POINTS):
             prepare(container, PLAIN, VERBS[first].before)
             begun: list[Running] = []
-            ended = run(container, PLAIN, first, starting(container, second, at, begun))
+            ended = run(container, PLAIN, first, starting(container, first, second, at, begun))
             try:
                 with reaping(callers(ended)):
                     assert not ended.hung
-                    check_words(ended.code, ended.errors)
+                    check_words(first, ended.code, ended.errors)
                     if (first, second) == ("pause", "exec"):
                         container.runtime("resume", container.id)
                     for other in begun:
-                        check_words(*other.end())
+                        result = other.end()
+                        check_words(second, *result)
+                        if race := race_of(first, second):
+                            check_race(race, [(ended.code, ended.errors), result])
                     _check_status(container)
                     check_gone(container, before)
             except (AssertionError, subprocess.TimeoutExpired) as error:
