@@ -96,9 +96,18 @@ RED: dict[str, dict[str, str]] = {
             "makes folders beside the hierarchies"
         ),
         "test_identity.py::test_r20_joined_host_namespace_is_not_changed": "sets the host's",
-        "test_identity.py::test_cve_2024_3154_cve_2026_94603_annotations_of_an_image": (
-            "writes to a file that an annotation names"
-        ),
+        "test_identity.py::test_cve_2024_3154_cve_2026_94603_an_annotation_of_an_image"
+        "[run.oci.hooks.stderr]": "writes to the file",
+        "test_identity.py::test_cve_2024_3154_cve_2026_94603_an_annotation_of_an_image"
+        "[run.oci.hooks.stdout]": "writes to the file",
+        "test_identity.py::test_cve_2024_3154_cve_2026_94603_an_annotation_of_an_image"
+        "[run.oci.keep_original_groups]": "keeps them",
+        "test_identity.py::test_cve_2024_3154_cve_2026_94603_an_annotation_of_an_image"
+        "[run.oci.pidfd_receiver]": "connects to it",
+        "test_identity.py::test_cve_2024_3154_cve_2026_94603_an_annotation_of_an_image"
+        "[run.oci.seccomp.receiver]": "connects to it",
+        "test_identity.py::test_cve_2024_3154_cve_2026_94603_an_annotation_of_an_image"
+        "[run.oci.seccomp_bpf_data]": "takes it for the filter",
         "test_own_files.py::test_cve_2024_21626_working_directory_in_a_leaked_descriptor": LEAKS,
         "test_own_files.py::test_cve_2019_5736_the_binary_of_the_waiting_init": (
             "its init is not sealed: a mount is read-only instead"

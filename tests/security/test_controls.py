@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from needs import excuse, needs
+from needs import check, excuse, needs
 
 from . import page, peers
 from .weakened import DEFENCES, Defence, build
@@ -69,6 +69,7 @@ def test_holes_of_other_runtimes_are_seen(program: str) -> None:
 @needs("root", "busybox", "cc")
 @pytest.mark.parametrize("defence", DEFENCES, ids=lambda defence: defence.name)
 def test_a_defence_that_is_missing_is_seen(defence: Defence, tmp_path: Path, pyrun: Path) -> None:
+    check(defence.needs)
     for folder in (tmp_path, tmp_path.parent, tmp_path.parent.parent):
         folder.chmod(0o755)
     weak = build(tmp_path / "weak", pyrun, defence)

@@ -4,13 +4,16 @@
 from __future__ import annotations
 
 import os
+import select
 import shutil
+import socket
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from needs import needs
+from pyrun.compile import acting_annotations
 
 from .box import Box
 
@@ -92,6 +95,20 @@ def test_ghsa_5g49_rx9x_qfc6_cgroups_path_stays_in_the_hierarchy(box: Box, path:
         shutil.rmtree(CGROUPS / name, ignore_errors=True)  # beside the hierarchies: no cgroup
 
 
+@needs("cgroup_v2")
+@pytest.mark.parametrize("way", ["../{}/cgroup.max.depth", "./../{}/cgroup.max.depth"])
+def test_ghsa_5g49_rx9x_qfc6_unified_writes_to_no_other_cgroup(box: Box, way: str) -> None:
+    other = CGROUPS / f"security-other-{os.getpid()}"
+    box.config["linux"]["cgroupsPath"] = f"/security-own-{os.getpid()}"
+    box.config["linux"]["resources"] = {"unified": {way.format(other.name): "5"}}
+    other.mkdir()
+    try:
+        box.run()
+        assert other.joinpath("cgroup.max.depth").read_text() == "max\n"
+    finally:
+        other.rmdir()
+
+
 @pytest.mark.parametrize(
     "key",
     ["kernel.core_pattern", "kernel/core_pattern", "net.ipv4/../../kernel/core_pattern",
@@ -148,23 +165,63 @@ def test_cve_2021_43784_a_megabyte_of_arguments(box: Box) -> None:
     assert done.returncode != 0 or done.stdout == " ".join([long] * 10) + "\n"
 
 
-def test_cve_2024_3154_cve_2026_94603_annotations_of_an_image(box: Box) -> None:
-    """Keys that other runtimes obey change nothing that the container has."""
-    box.sh("cat /proc/self/status /proc/self/mountinfo | grep -E 'Cap|NoNew|Seccomp|Groups'")
-    plain = box.run().stdout
-    box.config["annotations"] = {
-        "org.systemd.property.ExecStartPre": "[('/bin/touch', ['touch', '/pwned'], false)]",
-        "run.oci.handler": "krun",
-        "run.oci.keep_original_groups": "1",
-        "run.oci.mount_context_type": "context",
-        "run.oci.seccomp.receiver": "/tmp/none",
-        "run.oci.delegate-cgroup": "../..",
-        "run.oci.hooks.stderr": str(box.outside / "pwned"),
-        "run.oci.hooks.stdout": str(box.outside / "pwned"),
-        "org.criu.config": str(box.outside / "pwned"),
-    }
-    box.config["hooks"] = {"createRuntime": [{"path": "/bin/true"}]}
-    done = box.run(extra_groups=[27])
-    assert done.stdout in ("", plain)
+# {key: a value by which an image would gain something, where a runtime obeys it}
+ANNOTATIONS = {
+    "org.systemd.property.ExecStartPre": "[('/bin/touch', ['touch', '{outside}/pwned'], false)]",
+    "org.criu.config": "{outside}/pwned",
+    "org.pyrun.rootfs.overlay": "{outside}",
+    "run.oci.delegate-cgroup": "../..",
+    "run.oci.handler": "krun",
+    "run.oci.hooks.stderr": "{outside}/pwned",
+    "run.oci.hooks.stdout": "{outside}/pwned",
+    "run.oci.keep_original_groups": "1",
+    "run.oci.mount_context_type": "context",
+    "run.oci.pidfd_receiver": "{receiver}",
+    "run.oci.seccomp.plugins": "{outside}/plugin.so",
+    "run.oci.seccomp.receiver": "{receiver}",
+    "run.oci.seccomp_bpf_data": "BgAAAAAA/38=",  # allow all
+    "run.oci.systemd.force_cgroup_v1": "/vol",
+}
+INERT = ("run.oci.delegate-cgroup",)  # of the systemd driver, which is not asked here
+
+
+def confined(text: str) -> set[str]:
+    """What a container is told to be, by its /proc/self/status and what it has done. Hierarchies of
+    cgroups come and go, in which nobody is anywhere."""
+    names = ("Cap", "NoNewPrivs", "Seccomp", "Groups", "MADE", "CGROUP")
+    return {line for line in text.splitlines() if line.startswith(names)} - {"CGROUP/"}
+
+
+@pytest.mark.parametrize("key", ANNOTATIONS)
+def test_cve_2024_3154_cve_2026_94603_an_annotation_of_an_image(
+    box: Box, key: str, is_pyrun: bool
+) -> None:
+    """It changes nothing that the container has, and nothing outside; what could is refused."""
+    box.sh(
+        "cat /proc/self/status; busybox sed s/.*:/CGROUP/ /proc/self/cgroup;"
+        " busybox mkdir /tmp/new && echo MADE"
+    )
+    rule = {"names": ["mkdir", "mkdirat"], "action": "SCMP_ACT_ERRNO"}
+    box.config["linux"]["seccomp"] = {"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [rule]}
+    script = ["sh", "-c", "echo of a hook; echo of a hook >&2"]
+    box.config["hooks"] = {"createRuntime": [{"path": "/bin/sh", "args": script}]}
+    plain = confined(box.run(extra_groups=[27]).stdout)
+    assert len(plain) > 8
+    receiver = box.folder / "receiver"
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(receiver))
+        listener.listen()
+        value = ANNOTATIONS[key].format(outside=box.outside, receiver=receiver)
+        box.config["annotations"] = {key: value}
+        done = box.run(extra_groups=[27])
+        assert select.select([listener], [], [], 0)[0] == [], "somebody connects to it"
+    assert confined(done.stdout) in (set(), plain)
     assert box.untouched()
-    assert not os.path.exists("/pwned")
+    if is_pyrun:
+        assert key in INERT or f"/annotations/{key}: " in done.stderr
+        assert (confined(done.stdout) == plain) == (key in INERT)
+
+
+def test_every_annotation_that_is_guarded_is_tried() -> None:
+    guarded = (*acting_annotations.GUARDED, *acting_annotations.REFUSED)
+    assert [key for key in guarded if not any(name.startswith(key) for name in ANNOTATIONS)] == []

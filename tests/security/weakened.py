@@ -20,13 +20,15 @@ PACKAGE = Path(package.__file__).parent
 class Defence(NamedTuple):
     """`edits`: (file below runtime/, its text, the text without the defence). `tests`: those that
     fail then, by file and name. `static`: whether the executor is. `planted`: the edits are no rule
-    taken away, where none stands in a place of its own: they do what the rule is against."""
+    taken away, where none stands in a place of its own: they do what the rule is against. `needs`:
+    of the machine."""
 
     name: str
     edits: tuple[tuple[str, str, str], ...]
     tests: tuple[str, ...]
     static: bool = True
     planted: bool = False
+    needs: tuple[str, ...] = ()
 
 
 CLOSING = "return (int)syscall(SYS_close_range, first, last, 0);"
@@ -133,6 +135,21 @@ DEFENCES = (
              '                os.chmod(f"{path}/{name}", 0o666)\n'),
         ),
         ("test_identity.py::test_cve_2023_25809_cgroups_of_the_host_with_a_user_namespace",),
+    ),
+    Defence(
+        "R17: no annotation of an image loosens anything",
+        (("pyrun/allowed_annotations.py",
+          "found = list(rules.problems(config, _allowed(), FILE))", "found = []"),),
+        tuple(
+            f"test_identity.py::test_cve_2024_3154_cve_2026_94603_an_annotation_of_an_image[{key}]"
+            for key in (
+                "run.oci.keep_original_groups",
+                "run.oci.hooks.stdout",
+                "run.oci.hooks.stderr",
+                "run.oci.seccomp_bpf_data",
+                "run.oci.pidfd_receiver",
+            )
+        ),
     ),
     Defence(
         "R18: a length has as many bits as it takes",
@@ -296,6 +313,20 @@ DEFENCES = (
             "test_exec_identity.py::"
             "test_ghsa_5g49_rx9x_qfc6_the_cgroup_of_a_process_is_the_containers[..]",
         ),
+    ),
+    Defence(
+        "R15: a file of unified is the cgroup's own",
+        (
+            ("pyrun/compile/checks_linux.py",
+             'if "/" in key or key.startswith(".") or not key:', "if not key:"),
+            ("pyrun/cgroup/resources.py",
+             'if "/" in file or "\\0" in file or file.startswith(".") or', "if"),
+        ),
+        (
+            "test_identity.py::test_ghsa_5g49_rx9x_qfc6_unified_writes_to_no_other_cgroup"
+            "[../{}/cgroup.max.depth]",
+        ),
+        needs=("cgroup_v2",),
     ),
     Defence(
         "R14: sysctls are those of the container's namespaces",
