@@ -7,6 +7,7 @@ import ast
 import re
 from pathlib import Path
 
+from . import advisories as others
 from .peers import CRUN, LACKS, RED, RUNC
 from .weakened import DEFENCES, ROOT
 
@@ -57,7 +58,7 @@ def shown(test: str) -> str:
     """How the test was seen to fail."""
     by = [peer for peer in (RUNC, CRUN) if verdict(peer, test).startswith("**")]
     by += [
-        defence.name.partition(":")[0] + " taken out"
+        defence.name.partition(":")[0] + (" broken" if defence.planted else " taken out")
         for defence in DEFENCES
         if test in (name.partition("[")[0] for name in defence.tests)
     ]
@@ -85,4 +86,4 @@ def table() -> str:
 def page(old: str) -> str:
     """The page with its table as it should be."""
     before, _, rest = old.partition(BEGIN)
-    return before + BEGIN + table() + END + rest.partition(END)[2]
+    return before + BEGIN + table() + others.table() + END + rest.partition(END)[2]

@@ -135,6 +135,7 @@ DEFENCES = (
              '                os.chmod(f"{path}/{name}", 0o666)\n'),
         ),
         ("test_identity.py::test_cve_2023_25809_cgroups_of_the_host_with_a_user_namespace",),
+        planted=True,
     ),
     Defence(
         "R17: no annotation of an image loosens anything",
@@ -162,6 +163,7 @@ DEFENCES = (
         ),
         ("test_identity.py::test_cve_2021_43784_five_thousand_id_maps",
          "test_identity.py::test_cve_2021_43784_a_megabyte_of_arguments"),
+        planted=True,
     ),
     Defence(
         "R4: proc and sys go to real directories",
@@ -183,6 +185,7 @@ DEFENCES = (
             ),
         ),
         ("test_redirection.py::test_cve_2025_52565_a_devpts_of_the_image",),
+        planted=True,
     ),
     Defence(
         "R16: a label that nobody enforces is refused",
@@ -257,6 +260,7 @@ DEFENCES = (
         (("pyrun/launch.py", "    executable = seal(\"pyrun\", None, EXECUTOR)\n",
           PLAIN_SOCKET + "    executable = seal(\"pyrun\", None, EXECUTOR)\n"),),
         ("test_own_files.py::test_cve_2020_15257_no_socket_that_others_could_reach",),
+        planted=True,
     ),
     Defence(
         "R11: no capability that was not asked for",
