@@ -7,7 +7,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from security.weakened import PACKAGE, Defence, build
+from security.weakening import PACKAGE, Defence, build
 
 HERE = Path(__file__).parent
 RUN = "run[op.code](op.arg) < 0 && errno"
@@ -16,7 +16,7 @@ HOOK = "from pyrun import fault\n\nfault.place(globals())\n"
 
 
 def faulty(folder: Path, launcher: Path) -> Path:
-    """The launcher of a test build in `folder`. Raises as weakened.build()."""
+    """The launcher of a test build in `folder`. Raises as weakening.build()."""
     main = "int main(int argc, char **argv)\n"
     edits = (
         ("executor/executor.c", main, (HERE / "fault.h").read_text() + "\n" + main),

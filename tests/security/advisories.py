@@ -8,7 +8,7 @@ import os
 import re
 from pathlib import Path
 
-from .weakened import ROOT
+from .weakening import ROOT
 
 # Where someone keeps a list of all that were published, beside this project.
 LIST = Path(os.environ.get("PYRUN_ADVISORIES", ROOT.parent / "shared/SECURITY.md"))

@@ -9,7 +9,8 @@ from pathlib import Path
 
 from . import advisories as others
 from .peers import CRUN, LACKS, RED, RUNC
-from .weakened import DEFENCES, ROOT
+from .weakened import DEFENCES
+from .weakening import ROOT
 
 PAGE = ROOT / "docs/security.md"
 BEGIN, END = "<!-- the table: tests/security/page.py -->\n", "<!-- end of the table -->\n"

@@ -14,7 +14,8 @@ import pytest
 from needs import check, excuse, needs
 
 from . import page, peers
-from .weakened import DEFENCES, Defence, build
+from .weakened import DEFENCES
+from .weakening import Defence, build
 
 HERE = Path(__file__).parent
 ORDINARY = "test_paths.py::test_an_ordinary_container_works"

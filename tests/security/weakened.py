@@ -1,35 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A pyrun with one defence taken out, as it never was installed: what shows that the tests here see
-what they look for, where no runtime of the machine has the hole."""
+"""The defences of pyrun, one by one, and how it is without: what shows that the tests here see what
+they look for, where no runtime of the machine has the hole."""
 
 from __future__ import annotations
 
-import shutil
-import subprocess
-import sys
-from pathlib import Path
-from typing import NamedTuple
-
-import pyrun as package
-from executor import plans
-
-ROOT = Path(__file__).parents[2]
-PACKAGE = Path(package.__file__).parent
-
-
-class Defence(NamedTuple):
-    """`edits`: (file below runtime/, its text, the text without the defence). `tests`: those that
-    fail then, by file and name. `static`: whether the executor is. `planted`: the edits are no rule
-    taken away, where none stands in a place of its own: they do what the rule is against. `needs`:
-    of the machine."""
-
-    name: str
-    edits: tuple[tuple[str, str, str], ...]
-    tests: tuple[str, ...]
-    static: bool = True
-    planted: bool = False
-    needs: tuple[str, ...] = ()
-
+from .weakening import Defence
 
 CLOSING = "return (int)syscall(SYS_close_range, first, last, 0);"
 RESOLVING = "return open_at(root, path, flags, resolve | RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS);"
@@ -50,6 +25,13 @@ PRIVATE_PROC = "int fd = open_at(proc, path, O_WRONLY, resolve);"
 CONTAINERS_PROC = """(void)proc, (void)resolve;
     char named[64] = "/proc/thread-self";
     int fd = open(strncat(named, strchr(path, '/'), 40), O_WRONLY);"""
+SETTING = "    return set_attributes(slot[arg[0]], (unsigned)arg[1], &attributes);"
+SETTING_BY_NAME = """    extern int snprintf(char *, size_t, const char *, ...);
+    char named[64];
+    snprintf(named, sizeof(named), "/proc/self/fd/%d", slot[arg[0]]);
+    if (arg[2] == 1 && arg[1] == 0)
+        return (int)syscall(SYS_mount_setattr, AT_FDCWD, named, 0, &attributes, sizeof(attributes));
+"""
 UNSEALED = (
     ("pyrun/launch.py", 'executable = seal("pyrun", None, EXECUTOR)',
      "executable = os.open(EXECUTOR, os.O_RDONLY | os.O_CLOEXEC)"),
@@ -171,8 +153,13 @@ DEFENCES = (
         ("test_paths.py::test_cve_2025_54867_cve_2023_27561_kernel_mount_on_a_symlink",),
     ),
     Defence(
-        "R2: the root is read-only",
-        (("pyrun/compile/order.py", "    rootfs.readonly,\n", ""),),
+        "R2: the root becomes read-only by its descriptor, before it is the root",
+        (
+            ("pyrun/compile/order.py", "    rootfs.readonly,\n", ""),
+            ("pyrun/compile/order.py", "    rootfs.pivot,\n",
+             "    rootfs.pivot,\n    rootfs.readonly,\n"),
+            ("executor/mounts.c", SETTING, SETTING_BY_NAME + SETTING),
+        ),
         ("test_paths.py::test_cve_2026_115521_read_only_root_with_a_proc_of_the_image",),
     ),
     Defence(
@@ -333,6 +320,21 @@ DEFENCES = (
         needs=("cgroup_v2",),
     ),
     Defence(
+        "R20: the root is no peer of the host's while it is filled",
+        (
+            ("pyrun/compile/rootfs.py",
+             "    if flag == MS_SHARED or opens_sources(config, facts):\n", "    if False:\n"),
+            ("pyrun/compile/rootfs.py",
+             '        yield "/root/path", ops.pivot_root(ROOT, _layers(config, facts))\n',
+             '        yield "/root/path", ops.mount_setattr(ROOT, AT_RECURSIVE, 0, 0, MS_PRIVATE)\n'
+             '        yield "/root/path", ops.pivot_root(ROOT, _layers(config, facts))\n'),
+        ),
+        (
+            "test_host.py::test_r20_a_shared_root_on_a_mount_of_its_own[shared]",
+            "test_host.py::test_r20_a_shared_root_on_a_mount_of_its_own[rshared]",
+        ),
+    ),
+    Defence(
         "R14: sysctls are those of the container's namespaces",
         (
             ("pyrun/compile/sysctl_names.py", '        if names[1] == "domainname":',
@@ -346,30 +348,3 @@ DEFENCES = (
         ("test_identity.py::test_ghsa_g54h_m393_cpwq_devices_are_denied_by_default",),
     ),
 )  # fmt: skip
-
-
-def build(folder: Path, launcher: Path, defence: Defence) -> Path:
-    """The launcher of an installation in `folder` without the defence. Raises CalledProcessError
-    where the rest does not compile, AssertionError where the text to take out is not there."""
-    packages = folder / PACKAGE.parent.relative_to(sys.prefix)
-    shutil.copytree(PACKAGE, packages / "pyrun", ignore=shutil.ignore_patterns("__pycache__"))
-    (packages / "pyrun/pyrun.pack").unlink(missing_ok=True)
-    for other in PACKAGE.parent.iterdir():
-        if other.name != "pyrun":
-            (packages / other.name).symlink_to(other)
-    (folder / "bin").mkdir()
-    shutil.copy(launcher.resolve(), folder / "bin/pyrun")
-    (folder / "bin/python3").symlink_to(Path(sys.executable).resolve())
-    sources = folder / "executor"
-    shutil.copytree(ROOT / "runtime/executor", sources)
-    for file, old, new in defence.edits:
-        path = sources.parent / file if file.startswith("executor/") else packages / file
-        text = path.read_text()
-        assert old in text, f"{defence.name}: {file} does not have it any more"
-        path.write_text(text.replace(old, new))
-    if not defence.static or any(file.startswith("executor/") for file, _, _ in defence.edits):
-        words = ["cc", "-std=c17", "-D_GNU_SOURCE", f"-I{plans.header(folder)}"]
-        words += ["-static"] * defence.static
-        program = ["-o", packages / "pyrun/executor"]
-        subprocess.run([*words, *sorted(sources.glob("*.c")), *program], check=True)
-    return folder / "bin/pyrun"
