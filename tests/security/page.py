@@ -26,7 +26,9 @@ def tests() -> dict[str, str]:
         if path.stem in ("test_controls", "test_page", "test_races"):
             continue
         for node in ast.parse(path.read_text()).body:
-            if isinstance(node, ast.FunctionDef) and node.name.startswith("test_"):
+            if not (isinstance(node, ast.FunctionDef) and node.args.args):
+                continue  # without arguments, it looks at the tests
+            if node.name.startswith("test_"):
                 found[f"{path.name}::{node.name}"] = node.name.removeprefix("test_")
     return found
 
