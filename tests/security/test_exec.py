@@ -5,6 +5,7 @@ are hostile by then."""
 from __future__ import annotations
 
 import os
+import stat
 import subprocess
 
 import pytest
@@ -152,10 +153,12 @@ def test_cve_2026_88265_streams_that_are_no_devices(running: Box) -> None:
     done = enter(running, "/bin/sh", "-c", "echo written", flags=("--user", "1000"))
     assert done.stdout == "written\n"
     assert not (running.rootfs / "vol/x").exists()
-    null = os.stat("/dev/null")
+    null = running.folder / "null"  # the host's own would stay another's
+    os.mknod(null, stat.S_IFCHR | 0o666, os.makedev(1, 3))
     command = running.command("exec", "--user", "1000", running.id, "/bin/echo", "x")
-    subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, timeout=SECONDS)
-    assert os.stat("/dev/null") == null
+    with open(null, "r+b", buffering=0) as stream:
+        subprocess.run(command, stdin=stream, stdout=stream, timeout=SECONDS)
+    assert null.stat().st_uid == 0
     assert not (running.rootfs / "vol/x").exists()
 
 
