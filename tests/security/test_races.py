@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import pty
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -31,6 +32,7 @@ class Race:
     """A bundle, and two names in it or in its volume that are exchanged."""
 
     terminal = False
+    calls = CALLS
 
     def __init__(self, box: Box) -> None:
         self.box = box
@@ -46,6 +48,9 @@ class Race:
         """The tree as it is before each run."""
         shutil.rmtree(self.volume, ignore_errors=True)
         self.volume.mkdir()
+
+    def look(self, stop: Stop) -> None:
+        """What can be seen at a stop alone."""
 
     def check(self, ended: Ended) -> None:
         """Nothing of the host was reached, whatever the runtime made of it."""
@@ -155,7 +160,10 @@ class Masked(Race):
 
 class Proc(Race):
     """CVE-2023-27561, CVE-2025-52881: the image's /proc for a folder of the volume, while sysctls
-    are written and proc is mounted."""
+    are written and proc is mounted. They are written to a proc that no path leads to: over one that
+    the container has, others could mount."""
+
+    calls = (*CALLS, "write")
 
     def reset(self) -> None:
         super().reset()
@@ -167,49 +175,70 @@ class Proc(Race):
             shutil.rmtree(path, ignore_errors=True)
         self.one.mkdir()
         self.other.symlink_to("/vol/fake")
-        names = ("sys/net/ipv4/ip_forward", "self/attr/exec", "self/attr/current")
-        self.fakes = [self.volume / "fake" / name for name in names]
-        for fake in self.fakes:
-            fake.parent.mkdir(parents=True, exist_ok=True)
-            fake.write_text("untouched")
+        self.fake = self.volume / "fake/sys/net/ipv4/ip_forward"
+        self.fake.parent.mkdir(parents=True)
+        self.fake.write_text("untouched")
+        self.written: list[bool] = []
         self.forward = FORWARD.read_text()
         self.box.config["mounts"] = [self.bind(self.volume, "/vol"), PROC, DEV]
         self.box.config["linux"]["sysctl"] = {"net.ipv4.ip_forward": "1"}
 
+    def look(self, stop: Stop) -> None:
+        """Whether the sysctl is written to a proc that is mounted nowhere."""
+        if stop.call != "write":
+            return
+        process = Path(f"/proc/{stop.pid}")
+        table = (process / "mountinfo").read_text().splitlines()
+        mounted = {line.split()[0] for line in table}
+        for fd in (process / "fd").iterdir():
+            if os.readlink(fd).endswith("ip_forward"):
+                (at,) = re.findall(r"mnt_id:\s*(\d+)", (process / "fdinfo" / fd.name).read_text())
+                self.written.append(at in mounted)
+
     def check(self, ended: Ended) -> None:
         super().check(ended)
-        assert [fake for fake in self.fakes if fake.read_text() != "untouched"] == []
+        assert self.fake.read_text() == "untouched"
+        assert self.written or ended.code, "it was written unseen"
+        assert not any(self.written), "a path leads to where the sysctl was written"
         assert FORWARD.read_text() == self.forward
 
 
 RACES = {kind.__name__.lower(): kind for kind in (Mounts, Devices, Console, Masks, Masked, Proc)}
 
 
-def run(race: Race, decide: Callable[[Stop], int | None] = lambda _: None) -> Ended:
+def run(race: Race, swap: Callable[[Stop], None] = lambda _: None) -> Ended:
     """The container's whole life."""
     box = race.box
     box.write()
     command = box.command("run", "--bundle", str(box.bundle), box.id)
+
+    def decide(stop: Stop) -> None:
+        race.look(stop)
+        swap(stop)
+
     if not race.terminal:
-        return Stopped(command, CALLS, decide, cwd=str(box.bundle)).run()
+        return Stopped(command, race.calls, decide, cwd=str(box.bundle)).run()
     master, peer = pty.openpty()
     try:
         streams = (peer, peer, peer)
-        return Stopped(command, CALLS, decide, streams=streams, cwd=str(box.bundle)).run()
+        return Stopped(command, race.calls, decide, streams=streams, cwd=str(box.bundle)).run()
     finally:
         os.close(peer)
         os.close(master)
 
 
+def is_program(stop: Stop) -> bool:
+    """Whether the container's program begins there (box.sh)."""
+    return stop.call == "execve" and stop.path == "/bin/sh"
+
+
 def boundaries(ended: Ended) -> list[int]:
-    """The stops from the second process's first to the container's root being its own."""
-    first = ended.stops[0].pid
-    begun = next(stop.index for stop in ended.stops if stop.pid != first)
-    pivoted = [stop.index for stop in ended.stops if stop.call in ("pivot_root", "chroot")]
-    return list(range(begun, (pivoted or [len(ended.stops) - 1])[-1] + 1))
+    """The stops until the container's program begins: what comes then is its own affair."""
+    begins = next((stop.index for stop in ended.stops if is_program(stop)), len(ended.stops) - 1)
+    return list(range(begins + 1))
 
 
-def swapping(race: Race, at: int, back: bool) -> Callable[[Stop], int | None]:
+def swapping(race: Race, at: int, back: bool) -> Callable[[Stop], None]:
     """Exchanges the names at a stop, and `back` again at the next one."""
 
     def decide(stop: Stop) -> None:

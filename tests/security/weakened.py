@@ -62,6 +62,7 @@ DEFENCES = (
         (("executor/paths.c", RESOLVING, FOLLOWING),),
         (
             "test_races.py::test_swaps[mounts-stays]",
+            "test_races.py::test_swaps[devices-stays]",
             "test_paths.py::test_cve_2026_47766_dev_is_a_symlink[False]",
             "test_paths.py::test_cve_2015_3627_cve_2019_18837_mount_target_below_a_symlink",
         ),
@@ -70,6 +71,7 @@ DEFENCES = (
         "R1: what a link leads to is made in the root",
         (("executor/paths.c", RESOLVING, FOLLOWING), ("executor/paths.c", GOAL, GOAL_ON_HOST)),
         (
+            "test_races.py::test_swaps[console-stays]",
             "test_paths.py::test_cve_2024_45310_mount_target_is_a_dangling_symlink[directory]",
             "test_paths.py::test_cve_2024_45310_mount_target_is_a_dangling_symlink[file]",
             "test_paths.py::test_cve_2021_30465_mount_target_through_links_stays_inside[absolute]",
@@ -146,6 +148,18 @@ DEFENCES = (
         ("test_identity.py::test_cve_2021_43784_five_thousand_id_maps",
          "test_identity.py::test_cve_2021_43784_a_megabyte_of_arguments"),
         planted=True,
+    ),
+    Defence(
+        "R4: sysctls go to a procfs of our own",
+        (
+            ("pyrun/compile/sysctl.py", 'ops.fsopen("proc", CONTEXT)', 'ops.umask(0o22)'),
+            (
+                "pyrun/compile/sysctl.py",
+                "ops.fsmount(CONTEXT, 0, PROC)",
+                'ops.open_host("/proc", 0o10200000, PROC)',
+            ),
+        ),
+        ("test_races.py::test_swaps[proc-stays]", "test_races.py::test_swaps[proc-back]"),
     ),
     Defence(
         "R4: proc and sys go to real directories",
