@@ -5,11 +5,10 @@ from __future__ import annotations
 
 import errno
 import os
-import struct
 import subprocess
 from pathlib import Path
 
-from executor import plans
+from executor import plans, programs
 from executor.stage import FLAGS, spawned
 from needs import needs
 from pyrun import evidence, launch, ops
@@ -124,23 +123,7 @@ def test_fuzz_interpreters(tmp_path: Path) -> None:
     flags = "-fsanitize=fuzzer,address,undefined"
     program = plans.build(tmp_path, "fuzz_evidence.c", flags)
     corpus = tmp_path / "corpus"
-    corpus.mkdir()
-    (corpus / "script").write_bytes(b"#! /bin/sh -e\n")
-    for kind in (1, 2):
-        name = b"/lib/ld.so\0"
-        wide = kind == 2
-        header = struct.pack("<HHI", 2, 62, 1) + (
-            struct.pack("<QQQIHHHHHH", 0, 64, 0, 0, 64, 56, 1, 0, 0, 0)
-            if wide
-            else struct.pack("<IIIIHHHHHH", 0, 64, 0, 0, 52, 32, 1, 0, 0, 0)
-        )
-        segment = (
-            struct.pack("<IIQQQQQQ", 3, 4, 120, 0, 0, len(name), len(name), 1)
-            if wide
-            else struct.pack("<8I", 3, 120, 0, 0, len(name), len(name), 4, 1)
-        )
-        data = (b"\x7fELF" + bytes([kind, 1, 1]) + bytes(9) + header).ljust(64, b"\0") + segment
-        (corpus / f"elf{kind}").write_bytes(data.ljust(120, b"\0") + name)
-    words = [program, "-max_total_time=3", "-max_len=4096", "-rss_limit_mb=512"]
+    programs.seeds(corpus)
+    words = [program, "-seed=1", "-runs=1000000", "-max_len=4096", "-rss_limit_mb=512"]
     done = subprocess.run([*words, corpus], cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-4000:]

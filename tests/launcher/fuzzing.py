@@ -6,6 +6,7 @@ python fuzzing.py FOLDER      builds it there, with the seeds in FOLDER/launcher
 
 from __future__ import annotations
 
+import shutil
 import struct
 import subprocess
 import sys
@@ -14,6 +15,8 @@ from pathlib import Path
 from executor import plans
 
 HERE = Path(__file__).parent
+# Minimised: what each file, without one of its checks, was found with.
+FINDS = HERE / "finds"
 LAUNCHER = plans.ROOT / "runtime/launcher"
 LINES = (
     "--root /run/x --log /l --log-format=json start c",
@@ -39,13 +42,16 @@ def build(folder: Path, source: Path = LAUNCHER) -> Path:
 
 
 def seeds(folder: Path) -> None:
-    """Command lines, the strings of a container with two cgroups, and a template with a hole."""
+    """Command lines, the strings of a container with two cgroups, a template with a hole; and what
+    was found before."""
     folder.mkdir(parents=True, exist_ok=True)
     for number, line in enumerate(LINES):
         (folder / f"words-{number}").write_bytes(b"\1" + line.replace(" ", "\0").encode())
     strings = b"\2" + b"\0".join([b'{"pid":', b',"status":', b"}", b"/f", b"/a", b"/b"]) + b"\0"
     (folder / "strings").write_bytes(b"\0" + strings)
     (folder / "template").write_bytes(b"\2" + template())
+    for find in FINDS.iterdir():
+        shutil.copy(find, folder / f"find-{find.name}")
 
 
 def template() -> bytes:

@@ -9,7 +9,7 @@ import os
 import signal
 
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import settings
 from hypothesis.stateful import (
     RuleBasedStateMachine,
     initialize,
@@ -21,6 +21,7 @@ from hypothesis.stateful import (
 
 from faults.sampling import ALL
 from faults.verbs import status_of
+from fuzzing import short
 from life.runtimes import Container, eventually
 from needs import needs
 
@@ -114,12 +115,5 @@ def test_any_order(container: Container) -> None:
     Life.container = container
     run_state_machine_as_test(
         Life,
-        settings=settings(
-            max_examples=300 if ALL else 4,
-            stateful_step_count=20,
-            deadline=None,
-            derandomize=not ALL,
-            database=None,
-            suppress_health_check=list(HealthCheck),
-        ),
+        settings=settings(short(300 if ALL else 4), stateful_step_count=20),
     )
