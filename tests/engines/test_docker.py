@@ -331,8 +331,9 @@ def test_published_port(both: Both) -> None:
     assert both(exercise) == "hello"
 
 
-def test_build(both: Both) -> None:
-    """The daemon builds with its default runtime: see test_default_runtime."""
+def test_commit(both: Both) -> None:
+    """What a container has changed becomes an image. (A build is by the default runtime:
+    test_installed.py.)"""
 
     def exercise(docker: Docker) -> str:
         name = docker.started()
