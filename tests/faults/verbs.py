@@ -110,9 +110,9 @@ def points(container: Container, ended: Ended) -> list[Stop]:
     ]
 
 
-def is_program(stop: Stop) -> bool:
+def is_program(stop: Stop, program: str = PROGRAM) -> bool:
     """Whether the caller becomes a program of the container."""
-    return stop.call == "execve" and stop.path == PROGRAM
+    return stop.call == "execve" and stop.path == program
 
 
 def fits(stop: Stop, fault: int | str) -> bool:

@@ -105,7 +105,7 @@ def test_one_id(rounds: Callable[[int], list[Container]], name: str) -> None:
         prepare(container, PLAIN, VERBS[name].before)
         results = at_once([(container, name)] * COUNT)
         for code, said in results:
-            check_words("", code, said)
+            check_words(name, code, said)
         check_race(race, results)
         assert eventually(lambda: status_of(container) in race.after, 3), status_of(container)
         forget([container], before)

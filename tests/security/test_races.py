@@ -17,6 +17,7 @@ import pytest
 
 from faults.sampling import sample
 from faults.stops import PATHS, PLACES, Ended, Stop, Stopped, exchange
+from faults.verbs import is_program
 from needs import needs
 
 from .box import DEV, DEVPTS, PROC, Box
@@ -227,15 +228,11 @@ def run(race: Race, swap: Callable[[Stop], None] = lambda _: None) -> Ended:
         os.close(master)
 
 
-def is_program(stop: Stop) -> bool:
-    """Whether the container's program begins there (box.sh)."""
-    return stop.call == "execve" and stop.path == "/bin/sh"
-
-
 def boundaries(ended: Ended) -> list[int]:
     """The stops until the container's program begins: what comes then is its own affair."""
-    begins = next((stop.index for stop in ended.stops if is_program(stop)), len(ended.stops) - 1)
-    return list(range(begins + 1))
+    last = len(ended.stops) - 1
+    begins = (stop.index for stop in ended.stops if is_program(stop, "/bin/sh"))  # box.sh
+    return list(range(next(begins, last) + 1))
 
 
 def swapping(race: Race, at: int, back: bool) -> Callable[[Stop], None]:

@@ -144,18 +144,18 @@ def lives(yard: Yard, scale: float, into: dict[str, str]) -> None:
     killed = refused = lost = 0
     with timed(into, f"{count} lives, 1 % of the verbs killed"):
         for _ in range(count):
-            codes = []
+            codes, whole = [], True
             for verb in (_create, _start, _force):
                 process = yard.popen(*verb(container))
                 if choose.random() < 0.01:
                     time.sleep(choose.random() * 0.05)
                     process.kill()
                     killed += 1
-                    codes.append(-signal.SIGKILL)
+                    whole = False
                 codes.append(process.wait(SECONDS))
             while yard.popen(*_force(container)).wait(SECONDS):
                 time.sleep(0.05)
-            if -signal.SIGKILL not in codes and any(codes):
+            if whole and any(codes):
                 lost += 1
                 container = yard.container()
             else:

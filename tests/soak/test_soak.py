@@ -8,6 +8,7 @@ import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -33,6 +34,28 @@ def test_small_loads() -> None:
     assert found["runtime processes beside 5 idle containers"] == "0"
     assert found["ids that could not be used again"] == "0"
     assert "dying cgroups more than before" in found  # how many: others make some meanwhile
+
+
+class Refusing:
+    """A yard whose first container can't be created: a killed verb has made its id useless."""
+
+    made = 0
+
+    def container(self) -> str:
+        self.made += 1
+        return f"soak-{self.made}"
+
+    def popen(self, verb: str, *words: str) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(["false" if (verb, words[-1]) == ("create", "soak-1") else "true"])
+
+
+def test_an_id_that_is_lost_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, verb in (("_create", "create"), ("_start", "start"), ("_force", "delete")):
+        monkeypatch.setattr(loads, name, lambda container, verb=verb: (verb, container))
+    found: dict[str, str] = {}
+    yard: Any = Refusing()
+    loads.lives(yard, 0.001, found)
+    assert (yard.made, found["ids that could not be used again"]) == (2, "1")
 
 
 @pytest.fixture
