@@ -6,6 +6,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -110,6 +112,39 @@ def test_memory_limit_too_small_to_begin_with(
         "pyrun: config.json /linux/resources/memory/limit: container init was OOM-killed "
         "(memory limit too low?)"
     )
+
+
+# Where the next mapping is put, the kernel has no page table yet: a page of memory, charged to the
+# cgroup of whose access there is the first.
+SPAWN = """
+import mmap, os, sys
+from pyrun import errors, launch
+cgroup = os.open(sys.argv[1], os.O_PATH | os.O_DIRECTORY)
+below = [mmap.mmap(-1, 64 << 10, flags=mmap.MAP_PRIVATE, prot=0) for _ in range(64)]
+try:
+    launch.spawn("x", 0, cgroup, 0, False)
+except errors.Error as error:
+    print(error)
+"""
+
+
+@needs("root", "cgroup_v2")
+@pytest.mark.pyrun_only("what makes its process")
+def test_memory_limit_is_full_when_the_process_is_made() -> None:
+    """It shares the runtime's memory until execve(2), and the kernel ends nothing that does, but
+    would let it try again for ever."""
+    place = V1 / "full"
+    place.mkdir()
+    try:
+        (place / "memory.max").write_text("4096")
+        command = [sys.executable, "-c", SPAWN, str(place)]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=20)
+        assert (done.returncode, done.stderr) == (0, "")
+        assert done.stdout == "" or done.stdout.endswith(": there is no memory left\n")
+        assert eventually(lambda: "populated 0" in (place / "cgroup.events").read_text())
+    finally:
+        eventually(lambda: not (place / "cgroup.procs").read_text())
+        place.rmdir()
 
 
 @with_peers

@@ -134,8 +134,11 @@ static int pyrun_spawn(int executable, char **argv, int socket, uint64_t flags, 
 {
     struct child child = {executable, argv, socket, flags, 0};
     sigset_t all, before;
+    /* Its page table is there before the child is: what the child makes is charged to its cgroup,
+     * and where that is full, the kernel neither fails the access nor ends a process that shares
+     * memory with one which waits for it in vfork (mm/oom_kill.c): it would try again for ever. */
     char *stack = mmap(NULL, CHILD_STACK, PROT_READ | PROT_WRITE,
-                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
+                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK | MAP_POPULATE, -1, 0);
     if (stack == MAP_FAILED)
         return -errno;
     struct clone_args args = {
