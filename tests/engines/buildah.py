@@ -27,7 +27,7 @@ class Buildah:
     @staticmethod
     def prepare(host: Host) -> None:
         """Configuration and image of a new host."""
-        host.write("/etc/containers/containers.conf", configuration())
+        host.write("/etc/containers/containers.conf", configuration(host.driver))
         archive = image.write(host.folder / "box.tar")
         host.ask("buildah", "pull", "--quiet", f"docker-archive:{archive}")
 

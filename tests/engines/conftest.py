@@ -13,8 +13,10 @@ from .buildah import Buildah
 from .containerd import Ctr
 from .docker import Docker
 from .host import Host, eventually
+from .machine import new_host
 from .pairs import Pair
 from .podman import Podman
+from .rootless import NAME as ROOTLESS
 from .rootless import UID, Rootless
 
 
@@ -35,7 +37,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 @pytest.fixture(scope="module")
 def host() -> Iterator[Host]:
     """A host without an engine."""
-    found = Host()
+    found = new_host()
     yield found
     found.end()
 
@@ -81,7 +83,8 @@ def containerd_host(host: Host) -> Iterator[Host]:
     Ctr.prepare(host)
     before = host.processes()
     yield host
-    _left(host, before, "box", "/run/containerd/runc/default")
+    prefix = "box" if host.driver == "cgroupfs" else "ctr-"
+    _left(host, before, prefix, "/run/containerd/runc/default")
 
 
 @pytest.fixture
@@ -156,6 +159,9 @@ def rootless_host(host: Host) -> Iterator[Host]:
     user = Rootless(host, "pyrun")
     user("rm", "--all", "--force", "--time=0")
     host("kill", *host.path(f"/run/user/{UID}/libpod/tmp/pause.pid").read_text().split())
+    if host.driver == "systemd":
+        host.ask("loginctl", "disable-linger", ROOTLESS)
+        host.ask("loginctl", "terminate-user", ROOTLESS)
     roots = [f"/run/user/{UID}/{name}" for name in ("pyrun", "runc", "crun")]
     _left(host, before, "libpod-", *roots)
 

@@ -63,8 +63,15 @@ class Ctr:
         if sh:
             words += ["--", "sh", "-c", sh]
         place = words.index("--") if "--" in words else len(words)
-        line = ["run", "--runc-binary", runtime_path(self.runtime), *words[:place], of, name]
+        line = ["run", "--runc-binary", runtime_path(self.runtime), *self.unit(name)]
+        line += [*words[:place], of, name]
         return [*line, *(words[place + 1 :] or ["top"])]
+
+    def unit(self, name: str) -> list[str]:
+        """The flags of `run` for a unit of systemd's, where it makes the cgroups."""
+        if self.host.driver == "cgroupfs":
+            return []
+        return ["--runc-systemd-cgroup", "--cgroup", f"system.slice:ctr:{name}"]
 
     def run(self, *flags: str | Path, sh: str = "", **keywords: Any) -> Result:
         """`run --rm`."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 import base64
 import itertools
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -36,14 +37,16 @@ echo '{"cniVersion": "0.4.0", "interfaces": [{"name": "'$CNI_IFNAME'", "sandbox"
 """
 
 
-def configuration(version: int) -> str:
-    """config.toml of containerd 1 or 2: the page's block, with this tree's pyrun, and runc."""
+def configuration(version: int, driver: str, pyrun: str) -> str:
+    """config.toml of containerd 1 or 2: the page's block, with the pyrun that is to run, and runc;
+    who makes cgroups."""
     page = pages.block_after(pages.ENGINES, f"## containerd {version}.x\n")
-    handler = page.replace(INSTALLED, runtime_path("pyrun"))
-    handler = handler.replace("SystemdCgroup = true", "SystemdCgroup = false")
+    handler = page.replace(INSTALLED, pyrun)
+    by_systemd = "true" if driver == "systemd" else "false"
+    handler = re.sub("(?<=SystemdCgroup = )(true|false)", by_systemd, handler)
     table = handler[handler.index("[") :]
     peer = table.replace("runtimes.pyrun", "runtimes.runc")
-    peer = peer.replace(runtime_path("pyrun"), runtime_path("runc"))
+    peer = peer.replace(pyrun, runtime_path("runc"))
     head = handler[: handler.index("[")]
     own = f'[plugins."{PLUGIN[version]}"]\nrestrict_oom_score_adj = true\n'
     if version == 1:
@@ -63,15 +66,16 @@ class Cri:
         self.pods: dict[str, Any] = {}
 
     @staticmethod
-    def prepare(host: Host, version: int) -> None:
-        """A containerd that serves, with both images."""
+    def prepare(host: Host, version: int, pyrun: str = "") -> None:
+        """A containerd that serves, with both images; with this tree's pyrun or another."""
         if version == 2:
             host.take_later("containerd", ("containerd", "containerd-shim-runc-v2", "ctr"))
         for name in ("alone", "loopback"):
             host.write(f"/run/cni/{name}", NETWORK_PLUGIN)
             host.path(f"/run/cni/{name}").chmod(0o755)
         host.write("/run/cni.d/10-alone.conflist", json.dumps(NETWORK))
-        host.write("/etc/containerd/config.toml", configuration(version))
+        text = configuration(version, host.driver, pyrun or runtime_path("pyrun"))
+        host.write("/etc/containerd/config.toml", text)
         host.daemon("containerd", ready=lambda: host("ctr", "version").code == 0)
         pause = ("sleep", "1000000")
         for archive in (
@@ -102,11 +106,14 @@ class Cri:
     def pod(self, **linux: Any) -> str:
         """A pod's id; `linux`: its LinuxPodSandboxConfig."""
         name = f"pod{next(_numbers)}"
+        parent = f"{self.host.folder.name}-{name}"
+        if self.host.driver == "systemd":
+            parent = f"boxed-{name}.slice"
         config = {
             "metadata": {"name": name, "uid": name, "namespace": "default"},
             "hostname": "" if linux == ON_NODE else "boxed",  # the machine's
             "log_directory": f"{LOGS}/{name}",
-            "linux": {"cgroup_parent": f"/{self.host.folder.name}-{name}", **linux},
+            "linux": {"cgroup_parent": f"/{parent}", **linux},
         }
         answer = self.ask("RunPodSandbox", config=config, runtime_handler=self.runtime)
         made: str = answer["pod_sandbox_id"]

@@ -24,11 +24,11 @@ def client() -> str:
     return found
 
 
-def configuration(runtimes: Sequence[str] = ("pyrun", "crun")) -> dict[str, Any]:
-    """daemon.json. The daemon knows runc by itself."""
+def configuration(driver: str, runtimes: Sequence[str] = ("pyrun", "crun")) -> dict[str, Any]:
+    """daemon.json; who makes cgroups. The daemon knows runc by itself."""
     return {
         "runtimes": {name: {"path": runtime_path(name)} for name in runtimes},
-        "exec-opts": ["native.cgroupdriver=cgroupfs"],
+        "exec-opts": [f"native.cgroupdriver={driver}"],
         "storage-driver": "overlay2",
         "experimental": True,  # checkpoints
     }
@@ -45,7 +45,7 @@ class Docker:
     @staticmethod
     def prepare(host: Host) -> None:
         """A daemon that serves, with the image."""
-        host.write("/etc/docker/daemon.json", json.dumps(configuration()))
+        host.write("/etc/docker/daemon.json", json.dumps(configuration(host.driver)))
         Docker.start(host)
         host.ask(client(), "load", "--quiet", "--input", image.write(host.folder / "box.tar"))
 

@@ -72,6 +72,8 @@ class Failed(AssertionError):
 class Host:
     """`begin` it, run commands on it, `end` it."""
 
+    driver = "cgroupfs"  # who makes cgroups: it, or systemd
+
     def __init__(self) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="pyrun-engines-"))
         self.folder.chmod(0o755)

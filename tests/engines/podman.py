@@ -22,7 +22,7 @@ CONFIGURATION = """
 log_driver = "k8s-file"
 default_ulimits = ["nofile={files}:{files}", "nproc=4096:4096"]
 [engine]
-cgroup_manager = "cgroupfs"
+cgroup_manager = "{driver}"
 events_logger = "file"
 runtime_supports_json = ["crun", "runc", "pyrun"]
 runtime_supports_nocgroup = ["crun", "pyrun"]
@@ -31,10 +31,10 @@ network_backend = "netavark"
 """
 
 
-def configuration() -> str:
-    """containers.conf."""
+def configuration(driver: str) -> str:
+    """containers.conf; who makes cgroups."""
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-    return CONFIGURATION.format(files=min(hard, 16384) if hard > 0 else 16384)
+    return CONFIGURATION.format(files=min(hard, 16384) if hard > 0 else 16384, driver=driver)
 
 
 class Podman:
@@ -48,7 +48,7 @@ class Podman:
     @staticmethod
     def prepare(host: Host) -> None:
         """Configuration and image of a new host."""
-        host.write("/etc/containers/containers.conf", configuration())
+        host.write("/etc/containers/containers.conf", configuration(host.driver))
         archive = image.write(host.folder / "box.tar")
         host.ask("podman", "load", "--quiet", "--input", archive)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from . import image
-from .host import Host, Result
+from .host import Host, Result, eventually
 from .podman import Podman, configuration
 
 NAME = "keeper"
@@ -17,7 +17,9 @@ FIRST, COUNT = 300000, 65536
 
 
 def add_user(host: Host) -> None:
-    """The account, in this host's /etc alone, with a home and what a login makes."""
+    """The account, in this host's /etc, with a home and what a login makes."""
+    if f"\n{NAME}:" in host.path("/etc/passwd").read_text():
+        return
     for name, line in (
         ("passwd", f"{NAME}:x:{UID}:{UID}:{NAME}:/var/lib/containers/{NAME}:/bin/sh\n"),
         ("group", f"{NAME}:x:{UID}:\n"),
@@ -25,7 +27,8 @@ def add_user(host: Host) -> None:
         ("subgid", f"{NAME}:{FIRST}:{COUNT}\n"),
     ):
         place = host.path(f"/etc/{name}")
-        text = place.read_text() if place.exists() and not name.startswith("sub") else ""
+        apart = host.driver == "cgroupfs" and name.startswith("sub")
+        text = place.read_text() if place.exists() and not apart else ""
         place.write_text(text + line)
     for folder in (f"/var/lib/containers/{NAME}", f"/run/user/{UID}"):
         place = host.path(folder)
@@ -36,13 +39,16 @@ def add_user(host: Host) -> None:
 
 
 class Rootless(Podman):
-    """podman of this user."""
+    """podman of this user; where there is systemd, in his own."""
 
     @staticmethod
     def prepare(host: Host) -> None:
         """The account, configuration and image."""
         add_user(host)
-        host.write("/etc/containers/containers.conf", configuration())
+        if host.driver == "systemd":
+            host.ask("loginctl", "enable-linger", NAME)
+            assert eventually(lambda: host.path(f"/run/user/{UID}/bus").exists())
+        host.write("/etc/containers/containers.conf", configuration(host.driver))
         archive = image.write(host.folder / "box.tar")
         user = Rootless(host, "pyrun")
         host.ask(*user.words("load", "--quiet", "--input", archive))
@@ -51,6 +57,13 @@ class Rootless(Podman):
         """The words of a command line, by which root becomes this user first."""
         drop = ["setpriv", f"--reuid={UID}", f"--regid={UID}", "--init-groups", "--inh-caps=-all"]
         home = f"HOME=/var/lib/containers/{NAME}"
+        if self.host.driver == "systemd":
+            # By its KillMode the unit's end is not that of the containers, as with a shell's.
+            return [
+                "systemd-run", "-q", f"--machine={NAME}@.host", "--user", "--pipe", "--wait",
+                "--collect", "--property=KillMode=process", f"--setenv={home}",
+                *super().words(*words),
+            ]  # fmt: skip
         return [*drop, "env", home, f"XDG_RUNTIME_DIR=/run/user/{UID}", *super().words(*words)]
 
     def try_(self, *words: str | Path, **keywords: Any) -> Result:

@@ -25,7 +25,9 @@ Both = Pair[Docker]
 def remapped_host(host: Host) -> Iterator[Host]:
     """One with such a daemon, the image and nothing else."""
     add_user(host)
-    host.write("/etc/docker/daemon.json", json.dumps({**configuration(), "userns-remap": NAME}))
+    host.write(
+        "/etc/docker/daemon.json", json.dumps({**configuration(host.driver), "userns-remap": NAME})
+    )
     Docker.start(host)
     host.ask(client(), "load", "--quiet", "--input", image.write(host.folder / "box.tar"))
     before = host.processes()

@@ -12,6 +12,7 @@ from needs import needs
 
 from .cri import CONTAINER, EXITED, NODE, ON_NODE, POD, RUNNING, Cri
 from .host import Host, eventually
+from .machine import new_host
 from .pairs import Pair
 
 pytestmark = needs("root", "busybox", "containerd", "runc")
@@ -25,7 +26,7 @@ VERSIONS = [1, pytest.param(2, marks=pytest.mark.long)]
 @pytest.fixture(scope="module", params=VERSIONS, ids=lambda version: f"containerd{version}")
 def pods_host(request: pytest.FixtureRequest) -> Iterator[Host]:
     """One with that containerd; its CRI, and nothing else."""
-    host = Host()
+    host = new_host()
     try:
         Cri.prepare(host, request.param)
         before = host.processes()

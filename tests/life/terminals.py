@@ -18,6 +18,8 @@ from pathlib import Path
 
 from life.runtimes import Container
 
+PATIENCE = 60.0 if "PYRUN_SLOW" in os.environ else 10.0  # seconds
+
 
 class Screen:
     """A terminal with a runtime in its foreground: what it shows, and what is typed."""
@@ -50,7 +52,7 @@ class Screen:
         """At the keyboard."""
         os.write(self.master, data)
 
-    def wait_for(self, text: bytes, seconds: float = 10.0) -> None:
+    def wait_for(self, text: bytes, seconds: float = PATIENCE) -> None:
         """Until it is shown."""
         deadline = time.monotonic() + seconds
         while text not in self.shown:
@@ -61,7 +63,7 @@ class Screen:
 
     def end(self) -> int:
         """The runtime's exit code."""
-        return self.process.wait(10)
+        return self.process.wait(PATIENCE)
 
     def close(self) -> None:
         """Ends what goes on."""
