@@ -96,14 +96,21 @@ def test_program_that_is_not_there(both: Both) -> None:
 
 @pytest.mark.long
 def test_limits_of_a_step(both: Both) -> None:
-    text = f"FROM {NAME}\nRUN ulimit -Sn > /limits\n"
+    place = "/sys/fs/cgroup"
+    text = (
+        f"FROM {NAME}\nRUN ulimit -Sn > /limits; cd {place};"
+        " cat memory/memory.limit_in_bytes memory.max cpu/cpu.shares cpu.weight >> /limits"
+        " 2>/dev/null; true\n"
+    )
 
-    def exercise(buildah: Buildah) -> str:
+    def exercise(buildah: Buildah) -> list[str]:
         flags = ("--memory=64m", "--cpu-shares=500", "--ulimit=nofile=500:600")
         container = buildah.begun(buildah.build(text, *flags))
-        return buildah.run(container, "cat", "/limits").out
+        return buildah.run(container, "cat", "/limits").out.split()
 
-    assert both(exercise) == "500\n"
+    files, memory, share = both(exercise)
+    assert (files, memory) == ("500", "67108864")
+    assert share in ("500", "20")  # of 1024 in v1; v2 has weights of 100
 
 
 def test_run(both: Both) -> None:

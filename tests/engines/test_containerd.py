@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 
 import pytest
@@ -11,7 +12,7 @@ from needs import needs
 
 from . import load
 from .containerd import Ctr, metrics
-from .host import Host, Result, eventually
+from .host import Host, Result, eventually, runtime_path
 from .image import NAME
 from .pairs import Pair
 from .screens import screen
@@ -188,8 +189,19 @@ def test_seccomp(both: Both) -> None:
 
 
 def test_device(both: Both) -> None:
-    script = "head -c 2 /dev/full | od -An -tx1; ls /dev/net/tun /dev/full"
-    assert "/dev/full" in both(lambda c: c.sees("--device=/dev/full", sh=script + "; true"))
+    """One that no container has by itself, which it may open; another of the kind it may not."""
+
+    def exercise(ctr: Ctr) -> list[str]:
+        device = "/run/noughts"
+        if not ctr.host.path(device).exists():
+            ctr.host.ask("mknod", device, "c", "1", "11")  # the kernel's messages
+        script = (
+            f"stat -c '%t %T' {device}; true < {device} && echo opened;"
+            " mknod /tmp/memory c 1 1; true < /tmp/memory || echo held"
+        )
+        return ctr.run(f"--device={device}", "--cap-add=CAP_SYSLOG", sh=script).out.split()
+
+    assert both(exercise) == ["1", "b", "opened", "held"]
 
 
 def test_user_namespace(both: Both) -> None:
@@ -316,6 +328,8 @@ def test_runtime_that_the_engine_names(both: Both) -> None:
     def exercise(ctr: Ctr) -> list[object]:
         name = ctr.started()
         told = json.loads(ctr.ask("containers", "info", name))
-        return [told["Runtime"]["Name"], told["Image"] == NAME]
+        options = base64.b64decode(told["Runtime"]["Options"]["value"])
+        named = runtime_path(ctr.runtime).encode() in options
+        return [told["Runtime"]["Name"], named, told["Image"] == NAME]
 
-    assert both(exercise) == ["io.containerd.runc.v2", True]
+    assert both(exercise) == ["io.containerd.runc.v2", True, True]

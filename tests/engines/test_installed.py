@@ -17,6 +17,7 @@ from needs import needs
 
 from . import image, pages, podman
 from .containerd import CONFIGURATION
+from .cri import Cri
 from .docker import client
 from .host import Host
 
@@ -43,7 +44,7 @@ def installed(host: Host) -> Host:
 
 def with_machine(text: str) -> str:
     """A containers.conf, with what podman needs to be told of a machine without systemd."""
-    own = podman.configuration()
+    own = podman.configuration("cgroupfs")
     for line in own.splitlines():
         if line.startswith(("cgroup_manager", "events_logger")):
             text = text.replace("[engine]\n", f"[engine]\n{line}\n", 1)
@@ -99,9 +100,8 @@ def test_docker(installed: Host) -> None:
     ):
         installed.write("/etc/docker/daemon.json", pages.block_after(page, words))
         process = installed.daemon(
-            "dockerd", "--exec-opt", "native.cgroupdriver=cgroupfs",
-            ready=lambda: installed(client(), "version").code == 0,
-        )  # fmt: skip
+            "dockerd", ready=lambda: installed(client(), "version").code == 0
+        )
         installed.ask(client(), "load", "--quiet", "--input", installed.folder / "box.tar")
         command = (client(), "run", "--rm", *more, image.NAME)
         assert installed.ask(*command, "echo", "runs") == "runs"
@@ -145,6 +145,19 @@ def test_containerd(installed: Host) -> None:
     assert " ".join(flag) in pages.README.read_text()
     assert installed.ask("ctr", "run", *flag, "--rm", image.NAME, "box", "echo", "up") == "up"
     installed.stop(process)
+
+
+def test_pods_of_containerd(installed: Host) -> None:
+    """By the page's table as it stands, but for the driver where there is no systemd."""
+    Cri.prepare(installed, 1, INSTALLED)
+    written = installed.path("/etc/containerd/config.toml").read_text()
+    assert f'BinaryName = "{INSTALLED}"' in written
+    engine = Cri(installed, "pyrun")
+    container = engine.started(engine.pod())
+    assert engine.exec(container, "hostname").out == "boxed\n"
+    states = [place.name for place in installed.path("/run/containerd/runc/k8s.io").iterdir()]
+    assert container in states
+    engine.clean()
 
 
 def test_tables_that_no_engine_here_reads() -> None:
