@@ -36,25 +36,30 @@ def by_ctr(host: Any, runtime: str) -> list[str]:
     return ["ctr", *Ctr(host, runtime).words(("--rm", "--", "true"), f"{runtime}{{}}")]
 
 
-ENGINES: dict[str, tuple[Any, Callable[[Any, str], list[str]]]] = {
-    "podman run": (Podman, by_podman),
-    "ctr run": (Ctr, by_ctr),
+# {what: (engine, line, how names of cgroups begin, folder of states)}; {}: the runtime
+ENGINES: dict[str, tuple[Any, Callable[[Any, str], list[str]], str, str]] = {
+    "podman run": (Podman, by_podman, "libpod-", "/run/{}"),
+    "ctr run": (Ctr, by_ctr, "{}", "/run/containerd/runc/default"),
 }
 
 
 def measure(count: int, jobs: int, rounds: int) -> dict[str, dict[str, float]]:
-    """{engine: {runtime: seconds of its best round}}. Raises AssertionError when one fails."""
+    """{engine: {runtime: seconds of its best round}}. Raises AssertionError when one fails, or when
+    something of a round is left."""
     found: dict[str, dict[str, float]] = {}
-    for name, (engine, line) in ENGINES.items():
+    for name, (engine, line, prefix, root) in ENGINES.items():
         host = Host()
         try:
             engine.prepare(host)
+            before = host.processes()
             taken: dict[str, list[float]] = {runtime: [] for runtime in RUNTIMES}
             for number in range(rounds):
                 turn = number % len(RUNTIMES)
                 for runtime in RUNTIMES[turn:] + RUNTIMES[:turn]:
                     seconds, _ = load.at_once(host, line(host, runtime), range(count), jobs)
                     taken[runtime].append(seconds)
+                    places = (prefix.format(runtime), [root.format(runtime)])
+                    assert (left := load.left(host, before, *places)) == [], left
         finally:
             host.end()
         found[name] = {runtime: min(series) for runtime, series in taken.items()}

@@ -9,10 +9,11 @@ from collections.abc import Iterator
 
 import pytest
 
+from . import load
 from .buildah import Buildah
 from .containerd import Ctr
 from .docker import Docker
-from .host import Host, eventually
+from .host import Host
 from .machine import new_host
 from .pairs import Pair
 from .podman import Podman
@@ -44,13 +45,8 @@ def host() -> Iterator[Host]:
 
 def _left(host: Host, before: list[str], prefix: str, *roots: str) -> None:
     """Fails when there is more than before: processes, cgroups of containers, state of runtimes."""
-    eventually(lambda: not host.cgroups_of(prefix) and host.processes() == before, 20)
-    assert host.cgroups_of(prefix) == []
+    assert load.left(host, before, prefix, roots) == []
     assert host.processes() == before
-    for root in roots:
-        folder = host.path(root)
-        if folder.exists():
-            assert [path.name for path in folder.iterdir() if path.name[0] != "."] == []
 
 
 @pytest.fixture(scope="module")

@@ -6,9 +6,10 @@ from __future__ import annotations
 import os
 import re
 import time
+from collections import Counter
 from collections.abc import Sequence
 
-from .host import Failed, Host
+from .host import Failed, Host, eventually
 
 COUNT = 100 if os.environ.get("PYRUN_ENGINES") else 20  # that a test starts
 TIMEOUT = 900.0
@@ -25,6 +26,20 @@ def at_once(host: Host, line: Sequence[str], numbers: range, jobs: int) -> tuple
     if result.code != 0:
         raise Failed(words[3:], result)
     return taken, result.out.splitlines()
+
+
+def left(host: Host, before: Sequence[str], prefix: str, roots: Sequence[str]) -> list[str]:
+    """What there is more than before, some seconds later at the latest: processes, cgroups whose
+    names begin with this, what runtimes keep in these folders."""
+
+    def found() -> list[str]:
+        states = [place for root in roots for place in host.path(root).glob("[!.]*")]
+        cgroups = [f"cgroup {path}" for path in host.cgroups_of(prefix)]
+        processes = Counter(host.processes()) - Counter(before)
+        return [*(f"state {place.name}" for place in states), *cgroups, *processes.elements()]
+
+    eventually(lambda: not found(), 20)
+    return found()
 
 
 def memory_of(host: Host, pids: Sequence[int]) -> int:
