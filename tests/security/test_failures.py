@@ -109,6 +109,36 @@ def test_create_without_address_space_leaves_nothing(
     check_end(box, create(box, "prlimit", f"--as={megabytes << 20}"))
 
 
+@pytest.mark.parametrize("whose", ["the caller's", "the container's"])
+@pytest.mark.parametrize("count", range(1, 6))
+def test_create_where_few_processes_may_be(
+    box: Box, is_pyrun: bool, whose: str, count: int
+) -> None:
+    """pids.max of a cgroup above: clone3 and fork fail with EAGAIN, wherever they are."""
+    if not is_pyrun:
+        pytest.skip("the peers are known to fail")
+    controllers = CGROUPS if (CGROUPS / "cgroup.controllers").exists() else CGROUPS / "pids"
+    few = controllers / f"{box.id}-few"
+    few.mkdir()
+    try:
+        (few / "pids.max").write_text(str(count))
+        box.process["args"] = ["sleep", "60"]
+        kind = "createRuntime" if whose == "the caller's" else "createContainer"  # of the init
+        box.config["hooks"] = {kind: [{"path": "/bin/true"}]}
+        if whose == "the container's":
+            box.config["linux"]["cgroupsPath"] = f"/{few.name}/{box.id}"
+        box.write()
+        enter = (
+            f'echo $$ > {few}/cgroup.procs; exec "$@"' if whose == "the caller's" else 'exec "$@"'
+        )
+        check_end(box, create(box, "sh", "-c", enter, "sh"))
+        assert [place.name for place in few.iterdir() if place.is_dir()] == []
+    finally:
+        box.delete()
+        for place in [*CGROUPS.glob(few.name), *CGROUPS.glob(f"*/{few.name}")]:
+            place.rmdir()
+
+
 def test_a_caller_that_ignores_its_children(box: Box) -> None:
     """SIGCHLD is ignored by some init programs, and their children inherit that."""
     box.config["hooks"] = {"createRuntime": [{"path": "/bin/true"}]}
