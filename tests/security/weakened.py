@@ -177,6 +177,19 @@ DEFENCES = (
         ("test_paths.py::test_cve_2026_115521_read_only_root_with_a_proc_of_the_image",),
     ),
     Defence(
+        "R5: what covers a masked file is the host's null",
+        (
+            (
+                "pyrun/compile/paths.py",
+                'yield f"/linux/maskedPaths/{index}", ops.mask(ROOT, path, NULL, EMPTY)',
+                'yield "", ops.open_in_root(ROOT, "/dev/null", 0o10000000, 0, NULL)\n'
+                '            yield "", ops.mask(ROOT, path, NULL, EMPTY)',
+            ),
+        ),
+        ("test_races.py::test_swaps[masks-stays]",
+         "test_redirection.py::test_cve_2025_31133_masks_with_a_dev_of_the_attacker[symlink]"),
+    ),
+    Defence(
         "R6: a terminal is the kernel's, or there is none",
         (
             (
