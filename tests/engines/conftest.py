@@ -100,13 +100,14 @@ def ctr(containerd_host: Host) -> Iterator[Pair[Ctr]]:
 @pytest.fixture(scope="module")
 def docker_host(host: Host) -> Iterator[Host]:
     """One with Docker, the image and nothing else."""
-    Docker.prepare(host)
+    daemon = Docker.prepare(host)
     before = host.processes()
     yield host
     roots = [f"/run/docker/runtime-{name}/moby" for name in ("runc", "pyrun", "crun")]
     _left(host, before, "docker-", *roots)
     for hierarchy in host.cgroup.below():
         assert not hierarchy.startswith("docker/"), hierarchy
+    host.stop(daemon)
 
 
 @pytest.fixture

@@ -66,7 +66,7 @@ class Cri:
         self.pods: dict[str, Any] = {}
 
     @staticmethod
-    def prepare(host: Host, version: int, pyrun: str = "") -> None:
+    def prepare(host: Host, version: int, pyrun: str = "") -> subprocess.Popen[bytes]:
         """A containerd that serves, with both images; with this tree's pyrun or another."""
         if version == 2:
             host.take_later("containerd", ("containerd", "containerd-shim-runc-v2", "ctr"))
@@ -76,7 +76,7 @@ class Cri:
         host.write("/run/cni.d/10-alone.conflist", json.dumps(NETWORK))
         text = configuration(version, host.driver, pyrun or runtime_path("pyrun"))
         host.write("/etc/containerd/config.toml", text)
-        host.daemon("containerd", ready=lambda: host("ctr", "version").code == 0)
+        daemon = host.daemon("containerd", ready=lambda: host("ctr", "version").code == 0)
         pause = ("sleep", "1000000")
         for archive in (
             image.write(host.folder / "box.tar"),
@@ -85,6 +85,7 @@ class Cri:
             host.ask("ctr", "--namespace=k8s.io", "images", "import", archive)
         ready = Cri(host, "pyrun")
         assert eventually(lambda: ready("Version", {}).code == 0)
+        return daemon
 
     def __call__(self, method: str, request: dict[str, Any]) -> Result:
         """One call."""

@@ -6,6 +6,7 @@ from __future__ import annotations
 import itertools
 import json
 import shutil
+import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -43,16 +44,17 @@ class Docker:
         self.made: list[str] = []
 
     @staticmethod
-    def prepare(host: Host) -> None:
+    def prepare(host: Host) -> subprocess.Popen[bytes]:
         """A daemon that serves, with the image."""
         host.write("/etc/docker/daemon.json", json.dumps(configuration(host.driver)))
-        Docker.start(host)
+        daemon = Docker.start(host)
         host.ask(client(), "load", "--quiet", "--input", image.write(host.folder / "box.tar"))
+        return daemon
 
     @staticmethod
-    def start(host: Host) -> None:
+    def start(host: Host) -> subprocess.Popen[bytes]:
         """The daemon, with the configuration that is there. It starts a containerd itself."""
-        host.daemon("dockerd", ready=lambda: host(client(), "version").code == 0)
+        return host.daemon("dockerd", ready=lambda: host(client(), "version").code == 0)
 
     def __call__(self, *words: str | Path, **keywords: Any) -> Result:
         """Runs a command of docker's."""

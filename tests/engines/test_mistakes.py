@@ -44,10 +44,10 @@ def check(said: str, parts: list[str]) -> None:
 @pytest.fixture(scope="module")
 def containerd(host: Host) -> Iterator[Host]:
     """One with its CRI."""
-    Cri.prepare(host, 1)
+    daemon = Cri.prepare(host, 1)
     host.ask("ctr", "images", "import", host.folder / "box.tar")
     yield host
-    host.stop(host._daemons.pop())
+    host.stop(daemon)
 
 
 @pytest.fixture(scope="module")

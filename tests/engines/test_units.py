@@ -5,6 +5,7 @@ test_booted.py has that."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -35,12 +36,12 @@ def _whose(host: Host) -> None:
 
 
 @pytest.fixture(scope="module")
-def containerd(host: Host) -> Host:
-    """One that serves `ctr` and the CRI, whose handlers are those of the page. It serves until the
-    host's end: its tests are the first, so that others see it before and after theirs."""
-    Cri.prepare(host, 1)
+def containerd(host: Host) -> Iterator[Host]:
+    """One that serves `ctr` and the CRI, whose handlers are those of the page."""
+    daemon = Cri.prepare(host, 1)
     host.ask("ctr", "images", "import", host.folder / "box.tar")
-    return host
+    yield host
+    host.stop(daemon)
 
 
 def unit_of(host: Host, pid: int | str) -> str:
@@ -82,8 +83,9 @@ def test_pods(containerd: Host, runtime: str) -> None:
         pod = engine.pod()
         limits = {"memory_limit_in_bytes": 64 * MIB}
         container = engine.started(pod, linux={"resources": limits})
-        seen = engine.exec(container, "cat", "/proc/1/cgroup", *PROFILE[1:]).out.split("\n")
-        assert Path(seen[0]).name == f"cri-containerd-{container}.scope"
+        own = ("/proc/self/cgroup", "/proc/self/attr/current")  # the first process is the pod's
+        seen = engine.exec(container, "cat", *own).out.split("\n")
+        assert seen[0] == "0::/"
         assert seen[1].strip("\0") == "cri-containerd.apparmor.d (enforce)"
         found = next(Path("/sys/fs/cgroup").rglob(f"cri-containerd-{container}.scope"))
         assert found.parent.name.startswith("boxed-pod")
