@@ -76,8 +76,12 @@ int main(int argc, char **argv)
         size_t size = fread(data, 1, sizeof data, file);
         fclose(file);
         HOLDS(size < sizeof data && walk_input(data, size));
-        const struct plan_header *header = (const struct plan_header *)(const void *)data;
+        struct plan_header *header = (struct plan_header *)(void *)data;
         size_t blob_size = header->blob_size;
+        HOLDS(!plan_check(data, (size_t)PLAN_MAX_SIZE + 1)); /* without a look at what it has not */
+        header->blob_size = 0;
+        try(data, size - blob_size);
+        header->blob_size = blob_size;
         each_byte(data, size);
         each_word(data, size, sizeof(uint64_t), blob_size);
         each_word(data, size, sizeof(uint32_t), blob_size);

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 from pathlib import Path
 
@@ -35,6 +36,28 @@ def test_one_thing_wrong(tmp_path: Path) -> None:
     done = subprocess.run([program, *plans.write(tmp_path)], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert int(done.stdout.split()[0]) > 10_000
+
+
+@needs("cc")
+def test_every_line_is_tried(tmp_path: Path) -> None:
+    """By those wrong plans alone: every line of the reader, and either way of every condition."""
+    executor = plans.ROOT / "runtime/executor"
+    words = ["gcc", "-std=c17", "-D_GNU_SOURCE", "-O0", "--coverage", f"-I{executor}"]
+    sources = [plans.HERE / "corrupt_plan.c", executor / "reader.c"]
+    command = [*words, f"-I{plans.header(tmp_path)}", *sources, "-o", "corrupt"]
+    subprocess.run(command, cwd=tmp_path, check=True)
+    listed = plans.write(tmp_path)
+    subprocess.run([tmp_path / "corrupt", *listed], check=True, capture_output=True)
+    told = ["gcov", "--branch-probabilities", "--branch-counts", "--stdout", "corrupt-reader.gcda"]
+    done = subprocess.run(told, cwd=tmp_path, check=True, capture_output=True, text=True)
+    lines = done.stdout.splitlines()
+    assert (
+        sum(":" in line and line.split(":")[0].strip().rstrip("*").isdigit() for line in lines) > 60
+    )
+    assert [line for line in lines if line.lstrip().startswith("#####")] == []
+    assert [
+        line for line in lines if re.match(r"branch +\d+ (never executed|taken 0\b)", line)
+    ] == []
 
 
 def test_the_oracle_sees_what_the_reader_lets_pass(tmp_path: Path) -> None:
