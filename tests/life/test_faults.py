@@ -31,6 +31,7 @@ pytestmark = [needs("root"), pytest.mark.pyrun_only("no peer keeps this promise"
 
 POINTS = 3  # of each verb and kind, in a sample
 EACH = 2  # kinds of a verb, in a sample
+MAKES_ONE = ("clone3", "clone", "fork", "vfork")
 TEMPLATES = 0.3  # seconds from one that is left to the next at least
 
 
@@ -82,7 +83,22 @@ def test_faults(
         sweep(ground, name, kind_name)
 
 
-def sweep(here: Ground, name: str, kind_name: str) -> None:
+def every_fault(stops: Sequence[Stop]) -> list[tuple[Stop, int | str]]:
+    """All, or a sample."""
+    return sample(
+        [(stop, fault) for stop in stops for fault in FAULTS if fits(stop, fault)], POINTS
+    )
+
+
+def no_process(stops: Sequence[Stop]) -> list[tuple[Stop, int | str]]:
+    """A limit of processes that is reached, wherever one is made."""
+    return [(stop, errno.EAGAIN) for stop in stops if stop.call in MAKES_ONE]
+
+
+Chooses = Callable[[Sequence[Stop]], list[tuple[Stop, "int | str"]]]
+
+
+def sweep(here: Ground, name: str, kind_name: str, chooses: Chooses = every_fault) -> None:
     """A verb of a kind, at each of its calls."""
     container, kind = here.container, here.kind
     here.keeps = bool(VERBS[name].before)
@@ -101,8 +117,8 @@ def sweep(here: Ground, name: str, kind_name: str) -> None:
     with verbs.reaping(verbs.callers(traced)):
         check_gone(here)
     stops = points(container, traced)
-    every = [(stop, fault) for stop in stops for fault in FAULTS if fits(stop, fault)]
-    tried = sample(every, POINTS)
+    tried = chooses(stops)
+    assert tried
     wrong = []
     missed = 0
     for stop, fault in tried:
@@ -119,11 +135,27 @@ def sweep(here: Ground, name: str, kind_name: str) -> None:
             wrong.append(f"{what} at {failing.hit or stop}: {error}: {how}")
             tell(f"{name} {kind_name}: {wrong[-1]}")
             here.clear()
-    tally = f"{len(tried)} of {len(every)} faults at {len(stops)} calls, {missed} did not come"
+    tally = f"{len(tried)} faults at {len(stops)} calls, {missed} did not come"
     tell(f"{name} {kind_name}: {tally}")
     assert wrong == [], "\n".join(wrong)
     # How often a verb looks whether a process has ended is not the same each time.
     assert missed <= max(1, len(tried) // 5), tally
+
+
+@pytest.mark.parametrize("kind_name", ["plain", "python", "userns", "hooks"])
+@pytest.mark.parametrize("name", ["create", "run", "exec"])
+def test_no_process_can_be_made(
+    make_container: Callable[[], Container],
+    place: Path,
+    name: str,
+    kind_name: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    kind = KINDS[kind_name]
+    if kind.python:
+        monkeypatch.setenv("PYRUN_NO_FAST", "1")
+    with standing(kind, place, make_container) as ground:
+        sweep(ground, name, kind_name, no_process)
 
 
 @pytest.mark.both_ways
