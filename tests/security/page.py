@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import re
 from pathlib import Path
 
@@ -19,8 +20,8 @@ ADVISORY = re.compile(r"cve_(\d{4})_(\d+)|ghsa_(\w{4})_(\w{4})_(\w{4})|\b(r\d+)_
 OWN = "test_failures.py"
 
 
-def tests() -> dict[str, str]:
-    """{file::function: its words} of every test in the folder that takes a runtime."""
+def functions() -> dict[str, ast.FunctionDef]:
+    """{file::function: its code} of every test in the folder that takes a runtime."""
     found = {}
     for path in sorted(Path(__file__).parent.glob("test_*.py")):
         if path.stem in ("test_controls", "test_page", "test_races"):
@@ -29,8 +30,25 @@ def tests() -> dict[str, str]:
             if not (isinstance(node, ast.FunctionDef) and node.args.args):
                 continue  # without arguments, it looks at the tests
             if node.name.startswith("test_"):
-                found[f"{path.name}::{node.name}"] = node.name.removeprefix("test_")
+                found[f"{path.name}::{node.name}"] = node
     return found
+
+
+def tests() -> dict[str, str]:
+    """{file::function: its words} of these."""
+    return {key: node.name.removeprefix("test_") for key, node in functions().items()}
+
+
+@functools.cache
+def skips_others() -> set[str]:
+    """The keys of those that leave out whatever is not pyrun."""
+    return {
+        key
+        for key, node in functions().items()
+        if any(
+            ast.unparse(part).startswith("if not is_pyrun:\n    pytest.skip(") for part in node.body
+        )
+    }
 
 
 def advisories(name: str) -> tuple[str, str]:
@@ -51,6 +69,8 @@ def verdict(peer: str, test: str) -> str:
     """What a runtime of others does."""
     if test.partition("::")[0] in LACKS.get(peer, ()):
         return "has none"
+    if test in skips_others():
+        return "not asked"
     rows = [key for key in RED[peer] if key.partition("[")[0] == test]
     if not rows:
         return "holds"

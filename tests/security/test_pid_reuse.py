@@ -22,7 +22,6 @@ pytestmark = needs("root", "busybox")
 INSIDE = """
 import json, os, signal, subprocess, sys, time
 lines, pid_file, record = json.loads(sys.argv[1])
-quiet = {"stdin": subprocess.DEVNULL, "capture_output": True, "text": True}
 def run(line):
     with open(pid_file + ".out", "w+") as out:
         code = subprocess.run(line, stdin=subprocess.DEVNULL, stdout=out, stderr=out).returncode
