@@ -12,6 +12,7 @@ import pytest
 from . import load
 from .buildah import Buildah
 from .containerd import Ctr
+from .cri import Cri
 from .docker import Docker
 from .host import Host
 from .machine import new_host
@@ -95,6 +96,15 @@ def ctr(containerd_host: Host) -> Iterator[Pair[Ctr]]:
     yield Pair(make)
     for one in made:
         one.clean()
+
+
+@pytest.fixture(scope="module")
+def cri_host(host: Host) -> Iterator[Host]:
+    """One that serves `ctr` and the CRI, whose handlers are those of the page."""
+    daemon = Cri.prepare(host, 1)
+    host.ask("ctr", "images", "import", host.folder / "box.tar")
+    yield host
+    host.stop(daemon)
 
 
 @pytest.fixture(scope="module")

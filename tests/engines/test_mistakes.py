@@ -7,7 +7,6 @@ from __future__ import annotations
 import json
 import re
 import subprocess
-from collections.abc import Iterator
 
 import pytest
 
@@ -42,15 +41,6 @@ def check(said: str, parts: list[str]) -> None:
 
 
 @pytest.fixture(scope="module")
-def containerd(host: Host) -> Iterator[Host]:
-    """One with its CRI."""
-    daemon = Cri.prepare(host, 1)
-    host.ask("ctr", "images", "import", host.folder / "box.tar")
-    yield host
-    host.stop(daemon)
-
-
-@pytest.fixture(scope="module")
 def docker(host: Host) -> Host:
     """Docker that has been told of a pyrun which is not there any more."""
     place = host.folder / "gone/pyrun"
@@ -64,22 +54,22 @@ def docker(host: Host) -> Host:
     return host
 
 
-def test_units_for_cgroupfs(containerd: Host) -> None:
+def test_units_for_cgroupfs(cri_host: Host) -> None:
     run = ("ctr", "run", "--rm", "--runc-binary", runtime_path("pyrun"))
-    failed = containerd(*run, "--cgroup", "system.slice:ctr:box", image.NAME, "box", "true")
+    failed = cri_host(*run, "--cgroup", "system.slice:ctr:box", image.NAME, "box", "true")
     assert failed.code != 0
     check(failed.err, told('"…" has the form'))
 
 
-def test_a_path_for_systemd(containerd: Host) -> None:
+def test_a_path_for_systemd(cri_host: Host) -> None:
     run = ("ctr", "run", "--rm", "--runc-binary", runtime_path("pyrun"), "--runc-systemd-cgroup")
-    failed = containerd(*run, "--cgroup", "/system/box", image.NAME, "box", "true")
+    failed = cri_host(*run, "--cgroup", "/system/box", image.NAME, "box", "true")
     assert failed.code != 0
     check(failed.err, told("expected cgroupsPath"))
 
 
-def test_a_handler_that_the_table_lacks(containerd: Host) -> None:
-    engine = Cri(containerd, "other")
+def test_a_handler_that_the_table_lacks(cri_host: Host) -> None:
+    engine = Cri(cri_host, "other")
     config = {"metadata": {"name": "pod", "uid": "pod", "namespace": "default"}}
     failed = engine("RunPodSandbox", {"config": config, "runtime_handler": "other"})
     assert failed.code != 0

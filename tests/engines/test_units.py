@@ -5,7 +5,6 @@ test_booted.py has that."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -35,15 +34,6 @@ def _whose(host: Host) -> None:
         excuse("its configuration is not the tests'")
 
 
-@pytest.fixture(scope="module")
-def containerd(host: Host) -> Iterator[Host]:
-    """One that serves `ctr` and the CRI, whose handlers are those of the page."""
-    daemon = Cri.prepare(host, 1)
-    host.ask("ctr", "images", "import", host.folder / "box.tar")
-    yield host
-    host.stop(daemon)
-
-
 def unit_of(host: Host, pid: int | str) -> str:
     """The path of a process's cgroup."""
     return host.path(f"/proc/{pid}/cgroup").read_text().strip().removeprefix("0::/")
@@ -58,9 +48,9 @@ def is_gone(unit: str) -> bool:
 
 
 @RUNTIMES
-def test_ctr(containerd: Host, runtime: str) -> None:
+def test_ctr(cri_host: Host, runtime: str) -> None:
     """`--runc-systemd-cgroup` with a cgroup of the form slice:prefix:name, and ctr's profile."""
-    ctr = Ctr(containerd, runtime)
+    ctr = Ctr(cri_host, runtime)
     try:
         flags = (f"--memory-limit={64 * MIB}", "--apparmor-default-profile=ctr-boxed")
         name = ctr.started(*flags)
@@ -76,9 +66,9 @@ def test_ctr(containerd: Host, runtime: str) -> None:
 
 
 @RUNTIMES
-def test_pods(containerd: Host, runtime: str) -> None:
+def test_pods(cri_host: Host, runtime: str) -> None:
     """`SystemdCgroup = true`: a scope in the pod's slice, which a kubelet names."""
-    engine = Cri(containerd, runtime)
+    engine = Cri(cri_host, runtime)
     try:
         pod = engine.pod()
         limits = {"memory_limit_in_bytes": 64 * MIB}

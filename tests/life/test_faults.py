@@ -11,7 +11,7 @@ import os
 import random
 import subprocess
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -68,19 +68,24 @@ def tell(line: str) -> None:
             file.write(f"{line}\n")
 
 
-@pytest.mark.parametrize(("name", "kind_name"), chosen())
-def test_faults(
+@pytest.fixture
+def ground(
     make_container: Callable[[], Container],
     place: Path,
-    name: str,
     kind_name: str,
     monkeypatch: pytest.MonkeyPatch,
-) -> None:
+) -> Iterator[Ground]:
+    """That of a kind of container."""
     kind = KINDS[kind_name]
     if kind.python:
         monkeypatch.setenv("PYRUN_NO_FAST", "1")
-    with standing(kind, place, make_container) as ground:
-        sweep(ground, name, kind_name)
+    with standing(kind, place, make_container) as found:
+        yield found
+
+
+@pytest.mark.parametrize(("name", "kind_name"), chosen())
+def test_faults(ground: Ground, name: str, kind_name: str) -> None:
+    sweep(ground, name, kind_name)
 
 
 def every_fault(stops: Sequence[Stop]) -> list[tuple[Stop, int | str]]:
@@ -144,18 +149,8 @@ def sweep(here: Ground, name: str, kind_name: str, chooses: Chooses = every_faul
 
 @pytest.mark.parametrize("kind_name", ["plain", "python", "userns", "hooks"])
 @pytest.mark.parametrize("name", ["create", "run", "exec"])
-def test_no_process_can_be_made(
-    make_container: Callable[[], Container],
-    place: Path,
-    name: str,
-    kind_name: str,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    kind = KINDS[kind_name]
-    if kind.python:
-        monkeypatch.setenv("PYRUN_NO_FAST", "1")
-    with standing(kind, place, make_container) as ground:
-        sweep(ground, name, kind_name, no_process)
+def test_no_process_can_be_made(ground: Ground, name: str, kind_name: str) -> None:
+    sweep(ground, name, kind_name, no_process)
 
 
 @pytest.mark.both_ways
