@@ -23,6 +23,7 @@ def add_user(host: Host) -> None:
     for name, line in (
         ("passwd", f"{NAME}:x:{UID}:{UID}:{NAME}:/var/lib/containers/{NAME}:/bin/sh\n"),
         ("group", f"{NAME}:x:{UID}:\n"),
+        ("shadow", f"{NAME}:*:20000::::::\n"),  # without it PAM lets no systemd of his begin
         ("subuid", f"{NAME}:{FIRST}:{COUNT}\n"),
         ("subgid", f"{NAME}:{FIRST}:{COUNT}\n"),
     ):
