@@ -58,8 +58,8 @@ class Creation:
 
     def create(self) -> Child:
         """Until the init is READY. On any failure everything is undone. Raises Error."""
-        interruption.catch()
         try:
+            interruption.catch()  # which may find one that waits
             self._write_intent()
             self._make_cgroup()
             self._make_layers()

@@ -335,3 +335,22 @@ def test_few_descriptors(container: Container, count: int) -> None:
         assert result.code in {1, 127}, result
         assert "Traceback" not in result.err
         assert container.runtime("state", container.id).code == 1
+
+
+@pytest.mark.parametrize("traced", [False, True], ids=["half of Python", "all of it"])
+def test_interrupted_before_it_has_begun(
+    container: Container, tmp_path: Path, traced: bool
+) -> None:
+    """By a signal that was blocked, and waits: it is told, and not even the folder stays."""
+
+    def hold() -> None:
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    container.bundle.save()
+    words = ["create", "--bundle", container.bundle.path, container.id]
+    if traced:
+        words += ["--trace", tmp_path / "trace"]
+    result = container.runtime(*words, preexec_fn=hold)
+    assert (result.code, result.err.count("interrupted by signal 15")) == (143, 1)
+    assert not (container.runtime.root / container.id).exists()

@@ -79,9 +79,9 @@ class Restoration(Creation):
 
     def restore(self) -> Child:
         """Until it runs. On any failure everything is undone. Raises Error."""
-        interruption.catch()
         adoption = Adoption()  # whatever CRIU has started is ours to end
         try:
+            interruption.catch()
             self._check_cgroup()
             self._write_intent()
             self._make_cgroup()
