@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// A container's cgroup, as pyrun/cgroup/v1.py makes it.
+// A container's cgroup, as pyrun/cgroup/v1.py and v2.py make it.
 
 #include <errno.h>
 #include <fcntl.h>
@@ -9,8 +9,10 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "../pyrun/kernel/bpf_device.h"
 #include "creation.h"
 
+#define BPF_INSN 8 // bytes of an instruction
 #define PATIENCE 6 // times that a process may be too new for the cpu controller
 
 bool cgroup_write(const char *path, const char *text)
@@ -55,21 +57,24 @@ bool cgroup_is_free(void)
     return true;
 }
 
-bool cgroup_make(void)
+static bool make_directories(void)
 {
-    const struct template *from = &us.template;
-    const char *end = filled + sizeof filled, *directories = from->directories;
-    const char *writes = from->writes;
-    char *stop;
+    const char *directories = us.template.directories, *end = filled + sizeof filled;
 
-    for (uint32_t i = 0; i < from->header.directories; i++)
+    for (; us.cgroup < us.template.header.directories; us.cgroup++)
         // One that is there, or whose parent isn't, is for Python to look at.
-        if (!template_fill(from, template_next(&directories), filled, end) ||
+        if (!template_fill(&us.template, template_next(&directories), filled, end) ||
             mkdir(filled, 0755) < 0)
             return false;
-        else
-            us.cgroup++;
-    stop = template_fill(from, from->texts[TEXT_CPUSET], filled, end);
+    return true;
+}
+
+static bool set_limits(void)
+{
+    const struct template *from = &us.template;
+    const char *end = filled + sizeof filled, *writes = from->writes;
+    char *stop = template_fill(from, from->texts[TEXT_CPUSET], filled, end);
+
     if (!stop || stop - filled > PATH_MAX - 32)
         return false;
     if (*filled && (!inherit(filled, "/cpuset.cpus") || !inherit(filled, "/cpuset.mems")))
@@ -81,6 +86,49 @@ bool cgroup_make(void)
             return false;
     }
     return true;
+}
+
+// ---- In the unified hierarchy. ----
+
+// Where those above do not pass on all of its controllers, Python sees to it.
+static bool open_place(void)
+{
+    const struct template *from = &us.template;
+    const char *directory = from->directories, *end = filled + sizeof filled;
+    char text[4096];
+    ssize_t length;
+
+    if (from->header.directories != 1 ||
+        !template_fill(from, template_next(&directory), filled, end))
+        return false;
+    us.place = open(filled, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    length = us.place < 0 ? -1 : box_read(us.place, "cgroup.controllers", text, sizeof text);
+    return length >= 0 && template_fill(from, from->texts[TEXT_CONTROLLERS], filled, end) &&
+           (size_t)length == strlen(filled) && memcmp(text, filled, (size_t)length) == 0;
+}
+
+static bool filter_devices(void)
+{
+    char *stop = template_fill(&us.template, us.template.texts[TEXT_DEVICES], filled,
+                               filled + sizeof filled);
+    int program = -1;
+    bool attached;
+
+    if (!stop || stop == filled)
+        return stop;
+    attached = pyrun_bpf_prog_load(filled, (unsigned)(stop - filled) / BPF_INSN, &program) == 0 &&
+               pyrun_bpf_prog_attach(program, us.place, -1) == 0;
+    if (program >= 0)
+        close(program);
+    return attached;
+}
+
+bool cgroup_make(void)
+{
+    const bool unified = us.template.header.flags & TEMPLATE_INTO;
+
+    return make_directories() && (!unified || open_place()) && set_limits() &&
+           (!unified || filter_devices());
 }
 
 bool cgroup_remove(void)
@@ -118,6 +166,8 @@ bool cgroup_join(void)
 {
     const char *directories = us.template.directories, *end = filled + sizeof filled;
 
+    if (us.place >= 0) // it was born there
+        return close(us.place) == 0;
     for (uint32_t i = 0; i < us.template.header.directories; i++)
         if (!template_fill(&us.template, template_next(&directories), filled, end) ||
             !cgroup_enter(filled))

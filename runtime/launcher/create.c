@@ -25,8 +25,9 @@
 static bool find_template(void)
 {
     static char config[TEMPLATE_LIMIT];
-    const struct template_place place = {box.root, TEMPLATE_FOLDER "/", TEMPLATE_MOST,
-                                         us.words->verb == VERB_RUN ? TEMPLATE_RUN : 0};
+    const uint32_t kind = (us.words->verb == VERB_RUN ? TEMPLATE_RUN : 0) |
+                          (us.words->no_new_keyring ? TEMPLATE_KEYRING : 0);
+    const struct template_place place = {box.root, TEMPLATE_FOLDER "/", TEMPLATE_MOST, kind};
     char path[PATH_MAX + 16];
     ssize_t size;
 
@@ -94,7 +95,7 @@ static bool make_process(void)
     // which it can mount.
     const bool late = us.template.header.flags & TEMPLATE_LATE;
 
-    return process_start(-1) && record() && process_score() && (late || cgroup_join()) &&
+    return process_start(us.place) && record() && process_score() && (late || cgroup_join()) &&
            hand_over() && (!late || cgroup_join());
 }
 

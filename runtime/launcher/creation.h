@@ -22,6 +22,7 @@ struct creation {
     struct child child;
     bool claimed;    // its folder is ours; of exec, the pid file
     uint32_t cgroup; // so many directories of its cgroup are there
+    int place;       // of them that in the unified hierarchy, or -1
     mode_t umask;
     sigset_t mask;
     char created[40], umask_text[12], stdio[160], pid[12], started[24], bundle[PATH_MAX];

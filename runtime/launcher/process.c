@@ -15,7 +15,7 @@
 
 static const int INTERRUPTS[] = {SIGHUP, SIGINT, SIGTERM}; // as pyrun/interruption.py
 
-struct creation us = {.child = {.pidfd = -1, .signals = -1}};
+struct creation us = {.child = {.pidfd = -1, .signals = -1}, .place = -1};
 char filled[2 * TEMPLATE_LIMIT];
 
 bool process_is_quiet(void)

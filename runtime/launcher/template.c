@@ -124,14 +124,28 @@ static bool read_template(struct template *out, const char *data, size_t size)
 
 // ---- Whether it is for this config. ----
 
+// `hidden`: names may begin with a dot.
+static bool is_normal(const char *path, size_t size, bool hidden)
+{
+    if (size < 2 || size >= PATH_MAX || path[0] != '/')
+        return false;
+    for (const char *at = path, *end = path + size, *next; at < end; at = next) {
+        const char *name = at + 1;
+        size_t length;
+
+        next = memchr(name, '/', (size_t)(end - name));
+        next = next ? next : end;
+        length = (size_t)(next - name);
+        if (length == 0 ||
+            (*name == '.' && (!hidden || length == 1 || (length == 2 && name[1] == '.'))))
+            return false;
+    }
+    return true;
+}
+
 bool template_is_path(const char *path, size_t size)
 {
-    if (size < 2 || size >= PATH_MAX || path[0] != '/' || path[size - 1] == '/')
-        return false;
-    for (size_t i = 1; i < size; i++)
-        if (path[i - 1] == '/' && (path[i] == '/' || path[i] == '.'))
-            return false;
-    return true;
+    return is_normal(path, size, false);
 }
 
 // What the compiler looks at in a path's beginning.
@@ -158,8 +172,9 @@ static bool fits(const struct template *from, uint32_t number, const char *value
         return false;
     if (hole[0] == HOLE_TEXT)
         return true;
-    return template_is_path(value, length) &&
-           (hole[0] == HOLE_PATH || (hole[0] == HOLE_PLACE && !is_special(value, length)));
+    return is_normal(value, length, hole[0] == HOLE_SOURCE) &&
+           (hole[0] == HOLE_PATH ||
+            ((hole[0] == HOLE_PLACE || hole[0] == HOLE_SOURCE) && !is_special(value, length)));
 }
 
 static size_t hole_length(const char *at, const char *end)

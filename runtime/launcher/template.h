@@ -29,7 +29,7 @@
 #include <stdint.h>
 
 #define TEMPLATE_MAGIC "pyte"
-#define TEMPLATE_VERSION 1U
+#define TEMPLATE_VERSION 2U
 #define TEMPLATE_FOLDER ".cache/create"
 #define TEMPLATE_MOST 16 // files of a folder, named by their numbers
 #define TEMPLATE_EXEC_FOLDER ".cache/exec"
@@ -43,18 +43,21 @@
 #define TEMPLATE_PLAN_BLOB 24
 #define TEMPLATE_PLAN_HEADER 32
 
-#define TEMPLATE_RUN 1U   // its plan is that of `run`, which has no exec fifo
-#define TEMPLATE_OWN 2U   // the cgroup lies below the caller's own
-#define TEMPLATE_LATE 4U  // nothing in the plan up to READY depends on being in the cgroup
-#define TEMPLATE_EXEC 8U  // its plan is that of `exec`
-#define TEMPLATE_INTO 16U // the process can be born in the container's first cgroup directory
+#define TEMPLATE_RUN 1U      // its plan is that of `run`, which has no exec fifo
+#define TEMPLATE_OWN 2U      // the cgroup lies below the caller's own
+#define TEMPLATE_LATE 4U     // nothing in the plan up to READY depends on being in the cgroup
+#define TEMPLATE_EXEC 8U     // its plan is that of `exec`
+#define TEMPLATE_INTO 16U    // the process can be born in the container's first cgroup directory
+#define TEMPLATE_KEYRING 32U // --no-new-keyring
 
-#define TEMPLATE_KIND (TEMPLATE_RUN | TEMPLATE_EXEC) // neither: that of `create`
+// What a command line asks for; neither run nor exec: create.
+#define TEMPLATE_KIND (TEMPLATE_RUN | TEMPLATE_EXEC | TEMPLATE_KEYRING)
 
 // What may stand in a hole: printable ASCII without quotes and backslashes.
-#define HOLE_TEXT 1U  // any
-#define HOLE_PATH 2U  // an absolute path in its normal form
-#define HOLE_PLACE 3U // the same, but not of /proc, /sys or /dev
+#define HOLE_TEXT 1U   // any
+#define HOLE_PATH 2U   // an absolute path in its normal form, no name in which begins with a dot
+#define HOLE_PLACE 3U  // the same, but not of /proc, /sys or /dev
+#define HOLE_SOURCE 4U // as that, and names may begin with a dot
 
 // What has to be so on this host, of the path that the text is.
 #define CHECK_SAME 1U      // it has this device and inode
@@ -77,8 +80,10 @@ enum template_text {
     TEXT_BETWEEN,
     TEXT_BEHIND,
     TEXT_FROZEN,
-    TEXT_CPUSET, // the cgroup's directory where cpuset is, or ""
-    TEXT_SCORE,  // of oom_score_adj, or ""
+    TEXT_CPUSET,      // the cgroup's directory where cpuset is, or ""
+    TEXT_SCORE,       // of oom_score_adj, or ""
+    TEXT_CONTROLLERS, // of a directory in the unified hierarchy: its cgroup.controllers
+    TEXT_DEVICES,     // the device filter for it: instructions of bpf(2), or ""
     TEXT_COUNT,
 };
 

@@ -95,6 +95,8 @@ static bool read_creation(const char *word, char *next, int *at, struct words *o
         return *(out->bundle = value) != '\0';
     if ((value = value_of("pid-file", word, next, at)))
         return *(out->pid_file = value) != '\0';
+    if (strcmp(word, "no-new-keyring") == 0)
+        return out->no_new_keyring = true;
     if (out->verb != VERB_RUN)
         return false;
     if (strcmp(word, "detach") == 0 || strcmp(word, "d") == 0)

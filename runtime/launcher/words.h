@@ -24,6 +24,7 @@ struct words {
     bool json;    // in the log
     bool detach;
     bool no_subreaper;
+    bool no_new_keyring;
     int signal;
     int init;           // the pid that its init had, or 0
     const char *root;   // NULL: the default

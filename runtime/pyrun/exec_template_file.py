@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from pyrun.execution import Execution
     from pyrun.types import Config, Facts, Step
 
-TEXTS = 14  # enum template_text
+TEXTS = 16  # enum template_text
 PATTERN, TITLE, SCORE = 0, 3, 13
 
 

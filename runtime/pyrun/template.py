@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 # Flags that an ordinary container is made without.
 FLAGS = (
-    "console_socket", "pidfd_socket", "preserve_fds", "no_pivot", "no_new_keyring", "ephemeral",
+    "console_socket", "pidfd_socket", "preserve_fds", "no_pivot", "ephemeral",
     "overlay", "overlay_upper", "systemd_cgroup", "trace", "keep", "handler", "config",
 )  # fmt: skip
 JOINED = ("network", "ipc", "uts", "pid")  # namespaces that may have a path
@@ -68,7 +68,7 @@ def strangeness(prepared: Prepared) -> str:
         if entry["type"] == "user" or (entry.get("path") and entry["type"] not in JOINED):
             found.append(f"a namespace: {entry['type']}")
     cgroup = prepared.cgroup
-    if cgroup["manager"] != "cgroupfs" or cgroup["layout"] not in ("v1", "hybrid"):
+    if cgroup["manager"] != "cgroupfs" or (cgroup["layout"] == "v2" and len(cgroup["paths"]) > 1):
         found.append("the cgroup")
     if cgroup["rootless"] or not prepared.facts["privileged"] or prepared.facts["binds_devices"]:
         found.append("privileges")

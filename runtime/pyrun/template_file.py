@@ -30,12 +30,12 @@ from pyrun import (
     shortcut,
     starting,
     teardown,
+    template_cgroup,
     template_folder,
 )
 from pyrun import config as configs
-from pyrun.cgroup import cgroupfs, devices, procs, resources
+from pyrun.cgroup import cgroupfs, procs
 from pyrun.cgroup.facts import facts as cgroup_facts
-from pyrun.cgroup.plan import plan as cgroup_plan
 from pyrun.compile import donations, mount_options
 from pyrun.state import Container
 from pyrun.template_shape import (
@@ -62,14 +62,14 @@ if TYPE_CHECKING:
     from typing import Any
 
     from pyrun.prepare import Prepared
-    from pyrun.types import Config, Facts, Options, Step
+    from pyrun.types import Facts, Options, Step
 
 MAGIC = b"pyte"
-VERSION = 1
+VERSION = 2
 LIMIT = 1 << 20
 MOST_STRINGS = 1024
 
-RUN, OWN, LATE, EXEC, INTO = 1, 2, 4, 8, 16
+RUN, OWN, LATE, EXEC, INTO, KEYRING = 1, 2, 4, 8, 16, 32
 SAME, UNCHANGED, DIRECTORY, FILE, ROOT, OTHER = 1, 2, 3, 4, 5, 6
 
 HEAD = "=4sIII"  # up to the CRC, which is that of everything behind it
@@ -153,17 +153,17 @@ def make(prepared: Prepared, fifo: bool) -> bytes:
     known = cgroup_facts()
     container = _records(other, fifo)
     directories = procs.directories(other.cgroup)
-    writes = _writes(other, prepared.cgroup["paths"])
+    writes, *unified = template_cgroup.limits(other, prepared.cgroup["paths"])
     joined = [entry["path"] for entry in donations.namespaces(other.config) if entry.get("path")]
     planned = plan_of(other.steps, len(joined) + (2 if fifo else 0))
     legacy = shortcut.LEGACY if shortcut.frozen_file(other.cgroup)[1] else 0
     return assemble(
         shape,
-        _texts(other, shape, container),
+        [*_texts(other, shape, container), *unified],
         _checks(other, known),
         (joined, directories, writes),
         planned,
-        flags=(0 if fifo else RUN) | _own(other, known) | _late(other),
+        flags=_flags(other, known, fifo),
         fast=shortcut.ordinary(container) | legacy,
         namespaces=prepared.flags,
         capabilities=facts["capabilities"],
@@ -205,7 +205,7 @@ def assemble(
 
 
 def _texts(other: Prepared, shape: Shape, container: Container) -> tuple[bytes, ...]:
-    """In the order of enum template_text."""
+    """In the order of enum template_text, but for those of the unified hierarchy."""
     started = {"init_process_pid": mark(PID), "init_process_start": mark(STARTED)}
     score = other.config["process"].get("oomScoreAdj")
     texts = (
@@ -305,34 +305,15 @@ def _checks(other: Prepared, known: dict[str, Any]) -> list[bytes]:
     return found
 
 
-def _own(other: Prepared, known: dict[str, Any]) -> int:
-    """OWN when the cgroup lies below the caller's."""
-    elsewhere = {**known, "own": dict.fromkeys(known["own"], "/QzElsewhere")}
-    record = cgroup_plan(other.config, other.opts["id"], elsewhere)
-    return 0 if record["paths"] == other.cgroup["paths"] else OWN
-
-
-def _late(other: Prepared) -> int:
-    """LATE when the process may join its cgroup while it works on its plan."""
-    return 0 if IN_CGROUP & {op[0] for _, op in other.steps} else LATE
-
-
-def _writes(other: Prepared, real: dict[str, str]) -> list[tuple[str, str]]:
-    """(file, value) for each limit, and the device rules before them, as cgroup/v1.py does it."""
-    wanted: Config = (other.config.get("linux") or {}).get("resources") or {}
-    paths = other.cgroup["paths"]
-    if "devices" not in paths:
-        raise UnfitError("no devices controller")
-    rules = devices.policy(wanted.get("devices") or [])
-    found = [(f"{paths['devices']}/{file}", line) for _, file, line in devices.lines(rules)]
-    for _, controller, choices, optional in resources.v1(wanted):
-        place = real.get(controller, "")
-        there = [choice for choice in choices if place and os.path.exists(f"{place}/{choice[0]}")]
-        if there:
-            found.append((f"{paths[controller]}/{there[0][0]}", there[0][1]))
-        elif not optional:
-            raise UnfitError(f"no {controller} controller")
-    return found
+def _flags(other: Prepared, known: dict[str, Any], fifo: bool) -> int:
+    found = {
+        RUN: not fifo,
+        OWN: template_cgroup.is_own(other, known),
+        LATE: not IN_CGROUP & {op[0] for _, op in other.steps},
+        INTO: other.cgroup["layout"] == "v2",
+        KEYRING: other.facts["no_new_keyring"],
+    }
+    return sum(flag for flag, there in found.items() if there)
 
 
 # ---- Where it is kept. ----
@@ -376,4 +357,4 @@ def pattern(data: bytes) -> bytes:
     for _ in range(pieces):
         (piece,) = unpack_from("=I", data, at)
         at += 4 + (0 if piece & VALUE else piece)
-    return bytes([flags & (RUN | EXEC)]) + data[begin:at]
+    return bytes([flags & (RUN | EXEC | KEYRING)]) + data[begin:at]

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 MOST_HOLES = 256
 LONGEST = 4096  # characters of an ordinary hole
 HOST_NAME = 64  # of utsname: uname(2)
-TEXT, PATH, PLACE = 1, 2, 3
+TEXT, PATH, PLACE, SOURCE = 1, 2, 3, 4
 ID, BUNDLE, CREATED, UMASK, STDIO, PID, STARTED, HOLES = range(8)
 VALUE = 0x8000_0000
 
@@ -41,13 +41,13 @@ def mark(value: int, path: bool = False) -> str:
     return f"/QzPath{value:03}Zq" if path else f"QzText{value:03}Zq"
 
 
-def is_path(text: str) -> bool:
-    """Absolute, and in its normal form; no part begins with a dot."""
-    return (
-        text[:1] == "/"
-        and len(text) > 1
-        and text[-1] != "/"
-        and not ("//" in text or "/." in text or len(text) >= LONGEST)
+def is_path(text: str, hidden: bool = False) -> bool:
+    """Absolute, and in its normal form; no name in it begins with a dot, but for `hidden` ones."""
+    names = text.split("/")
+    if names[0] or len(text) >= LONGEST:
+        return False
+    return all(
+        name and (name[0] != "." or (hidden and name not in (".", ".."))) for name in names[1:]
     )
 
 
@@ -109,7 +109,7 @@ def holes(config: Config) -> list[tuple[tuple[str | int, ...], int, int, int]]:
         for i in range(len(donations.namespaces(config)))
     ]
     found += [
-        (("mounts", i, "source"), 0, PLACE, LONGEST)
+        (("mounts", i, "source"), 0, SOURCE, LONGEST)
         for i, mount in enumerate(config.get("mounts") or [])
         if mount_options.is_bind(mount)
     ]
@@ -137,7 +137,7 @@ def fits(text: str, kind: int, most: int) -> bool:
     if not text or len(text) > most or not is_plain(text):
         return False
     special = any(text == name or text.startswith(f"{name}/") for name in SPECIAL)
-    return kind == TEXT or (is_path(text) and (kind == PATH or not special))
+    return kind == TEXT or (is_path(text, kind == SOURCE) and (kind == PATH or not special))
 
 
 class Shape:

@@ -50,15 +50,9 @@ def place_of(bundle: Bundle) -> Path:
     return bundle.path.parent.parent
 
 
-def memory_controlled() -> bool:
-    """Whether a memory controller is in view."""
-    unified = hierarchies.TOP / "cgroup.controllers"
-    return "memory" in unified.read_text().split() if unified.exists() else hierarchies.has_v1()
-
-
 def update_flags(container: Container) -> list[str | Path]:
     """The memory limit, or what a cgroup has without any controller."""
-    if memory_controlled():
+    if hierarchies.has_memory():
         return ["--memory", str(UPDATED)]
     path = container.bundle.path / "resources.json"
     path.write_text(json.dumps({"unified": {"cgroup.max.depth": str(UPDATED_DEPTH)}}))
@@ -68,7 +62,7 @@ def update_flags(container: Container) -> list[str | Path]:
 def limited(bundle: Bundle) -> None:
     """With the limit that `update` changes, and a mount at a link of the image to the host."""
     resources = bundle.linux["resources"]
-    if memory_controlled():
+    if hierarchies.has_memory():
         resources["memory"] = {"limit": MEMORY}
     else:
         resources["unified"] = {"cgroup.max.depth": str(DEPTH)}

@@ -61,7 +61,7 @@ def template() -> bytes:
     text = struct.pack("=I", len(pieces)) + b"".join(pieces)
     counts = struct.pack("=8I", 1, 1, 1, 1, 1, 1, 1, 40)
     check = struct.pack("=IQQ", 3, 0, 0) + text
-    body = struct.pack("=II", 1, 64) + 14 * text + check + 5 * text + struct.pack("=II", 32, 0)
+    body = struct.pack("=II", 1, 64) + 16 * text + check + 5 * text + struct.pack("=II", 32, 0)
     return bytes(28) + counts + bytes(68) + body + bytes(40)
 
 

@@ -8,8 +8,10 @@ controller that is in none yet; and a machine with v1 can show a pure v1, or v2 
 
 from __future__ import annotations
 
+import contextlib
 import subprocess
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 TOP = Path("/sys/fs/cgroup")
@@ -62,6 +64,29 @@ def show_v1(*more: str, unified: bool) -> None:
     if unified:
         (TOP / "unified").mkdir()
         run("mount", "-t", "cgroup2", "cgroup2", str(TOP / "unified"))
+
+
+def has_memory() -> bool:
+    """Whether limits of memory can be set in what is in view, and with it the usual ones."""
+    unified = TOP / "cgroup.controllers"
+    return "memory" in unified.read_text().split() if unified.exists() else has_v1()
+
+
+VIEWS = ("host", "unified") if has_v1() else ("host",)
+
+
+@contextlib.contextmanager
+def view(which: str) -> Iterator[None]:
+    """Meanwhile the hierarchies are those of the host, or the unified tree alone, with such
+    controllers as it has."""
+    if which == "host":
+        yield
+        return
+    from life import leftovers
+
+    with leftovers.own_view():
+        show_v2()
+        yield
 
 
 def show_v2() -> None:

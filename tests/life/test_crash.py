@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from life import leftovers
+from life import hierarchies, leftovers
 from life.bundles import Bundle
 from life.runtimes import Container, eventually
 from needs import needs
@@ -143,10 +143,14 @@ def kill_everywhere(victim: Victim, words: list[str], begin: str, count: int) ->
 
 
 @pytest.mark.both_ways
-def test_create(victim: Victim) -> None:
+@pytest.mark.parametrize("view", hierarchies.VIEWS)
+def test_create(victim: Victim, view: str) -> None:
     container = victim.container
     words = ["create", "--bundle", str(container.bundle.path), container.id]
-    kill_everywhere(victim, words, "mkdir", 28)
+    with hierarchies.view(view):
+        if not hierarchies.has_memory():
+            del container.bundle.linux["resources"]["memory"]
+        kill_everywhere(victim, words, "mkdir", 28)
 
 
 @pytest.mark.parametrize("change", [staged, layered])

@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 
-from life import hierarchies
 from life.bundles import Bundle
 from life.exec_steps import NOT_STARTED
 from life.runtimes import Container, Result
@@ -56,7 +55,6 @@ def test_run(container: Container, deadly: Bundle, flags: list[str]) -> None:
     assert container.runtime("state", container.id).code == 1
 
 
-@pytest.mark.skipif(not hierarchies.has_v1(), reason="no templates of create but on v1 and hybrid")
 @pytest.mark.parametrize("flags", [[], ["--detach"]])
 def test_run_by_a_template(container: Container, flags: list[str], bundle: Bundle) -> None:
     """Killed at its execve, each time: by a template and then by Python."""

@@ -9,7 +9,7 @@ import os
 import re
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,24 +24,35 @@ from needs import needs
 pytestmark = [
     needs("root", "strace"),
     pytest.mark.pyrun_only("no peer has templates"),
-    pytest.mark.skipif(not hierarchies.has_v1(), reason="of v1 and hybrid hosts alone"),
 ]
 
 LOOK = (
     "mounts", "env", "hostname", "domainname", "caps", "id", "umask", "cwd", "nnp",
     "status Seccomp", "fds", "keyring", "rlimit 7", "cat /proc/self/cmdline", "ls /dev",
     "cat /proc/self/cgroup", "cat /proc/self/oom_score_adj", "ioprio", "network", "pids",
-    "syscall 39",
+    "syscall 39", "open /dev/local r",
 )  # fmt: skip
 LIMITS = (
     "memory.limit_in_bytes", "cpu.shares", "cpu.cfs_quota_us", "cpuset.cpus", "cpuset.mems",
-    "pids.max", "devices.list", "cgroup.procs",
+    "pids.max", "devices.list", "cgroup.procs", "memory.max", "memory.low", "memory.swap.max",
+    "cpu.weight", "cpu.max", "cpuset.cpus.effective", "cgroup.controllers", "cgroup.type",
 )  # fmt: skip
+
+
+@pytest.fixture(scope="module", autouse=True, params=hierarchies.VIEWS)
+def view(request: pytest.FixtureRequest, subreaper: None) -> Iterator[None]:
+    """On the cgroups of the host, and on v2 alone."""
+    with hierarchies.view(request.param):
+        yield
 
 
 @pytest.fixture
 def maker(container: Container) -> Maker:
     container.bundle.say(*LOOK)
+    # Which it has, and no rule allows.
+    container.bundle.linux["devices"] = [
+        {"path": "/dev/local", "type": "c", "major": 240, "minor": 9, "fileMode": 0o666}
+    ]
     return Maker(container)
 
 
@@ -96,6 +107,7 @@ def from_inside(container: Container) -> list[str]:
     container.wait()
     answers = container.answers()
     assert len(answers) >= len(LOOK)
+    assert answers[len(LOOK) - 1] == "error: EPERM"
     assert not [answer for answer in answers if answer.startswith("payload:")]
     table = [
         re.sub(r"^\d+ \d+ \d+:\d+ | (master|shared):\d+", "", m) for m in answers[0].split("\n")
@@ -124,21 +136,22 @@ def strings(bundle: Bundle, number: int) -> None:
     bundle.config["annotations"] = {"a": f"<{number}>", "org.example/b": "y" * number * 300 or "z"}
     bundle.process["args"] += [";", "print", f"word {'w' * number * 900}!"]
     bundle.process["env"] += [f"NUMBER={number}", f"LONG={'v' * (1 + number * 3000)}", "SAME=same"]
-    for name in ("one", "another"):
+    for name in ("one", ".another"):
         place = bundle.path / f"{name}-{number}"
         place.mkdir(exist_ok=True)
         (place / name).write_text(f"{number}")
-        destination = f"/data/{name}"
+        destination = f"/data/{name.strip('.')}"
         bundle.config["mounts"].append(bind(place, destination, "rbind", "ro"))
     bundle.linux["cgroupsPath"] = f"/{leftovers.PARENT}/{'c' * (1 + number)}-{bundle.path.name}"
 
 
 def limited(bundle: Bundle, number: int) -> None:
-    bundle.linux["resources"] |= {
-        "memory": {"limit": 64 << 20, "swap": 128 << 20, "reservation": 32 << 20},
-        "cpu": {"shares": 512, "quota": 50000, "period": 100000, "cpus": "0"},
-        "pids": {"limit": 40},
-    }
+    if hierarchies.has_memory():
+        bundle.linux["resources"] |= {
+            "memory": {"limit": 64 << 20, "swap": 128 << 20, "reservation": 32 << 20},
+            "cpu": {"shares": 512, "quota": 50000, "period": 100000, "cpus": "0"},
+            "pids": {"limit": 40},
+        }
     bundle.process["oomScoreAdj"] = 500
     bundle.process["rlimits"] = [{"type": "RLIMIT_NOFILE", "soft": 100, "hard": 200}]
     bundle.config["annotations"] = {"n": f"{number}"}
@@ -251,6 +264,25 @@ def test_run_detached(maker: Maker) -> None:
     assert container.exec("hostname").code == 0
     assert container.kill() == (0, "", "")
     container.wait()
+
+
+def test_without_a_keyring(maker: Maker) -> None:
+    """As some engines ask on the command line: another plan, and so another template."""
+    flags = ["--no-new-keyring"]
+    maker.prime(flags=flags)
+    result, python = maker.make(flags=flags)
+    assert (result, python) == ((0, "", ""), False)
+    without = from_inside(maker.container)
+    maker.delete()
+    result, python = maker.make()
+    assert (result, python) == ((0, "", ""), True)
+    assert from_inside(maker.container) != without
+    maker.delete()
+    maker.prime()
+    result, python = maker.make()
+    assert (result, python) == ((0, "", ""), False)
+    maker.delete()
+    assert len(list(maker.templates.iterdir())) == 2
 
 
 # ---- How they are kept. ----

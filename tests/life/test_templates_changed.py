@@ -3,12 +3,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -22,13 +23,28 @@ from needs import needs
 pytestmark = [
     needs("root", "strace"),
     pytest.mark.pyrun_only("no peer has templates"),
-    pytest.mark.skipif(not hierarchies.has_v1(), reason="of v1 and hybrid hosts alone"),
 ]
+
+
+@pytest.fixture(scope="module", autouse=True, params=hierarchies.VIEWS)
+def view(request: pytest.FixtureRequest, subreaper: None) -> Iterator[None]:
+    """On the cgroups of the host, and on v2 alone."""
+    with hierarchies.view(request.param):
+        yield
 
 
 @pytest.fixture
 def maker(container: Container) -> Maker:
     return Maker(container)
+
+
+def unified() -> bool:
+    return (hierarchies.TOP / "cgroup.procs").exists()
+
+
+def directory(path: str) -> Path:
+    """Where a cgroup is, in one hierarchy."""
+    return hierarchies.TOP / ("." if unified() else "pids") / path.lstrip("/")
 
 
 # ---- What is not as it was is for Python. ----
@@ -172,14 +188,14 @@ def test_a_used_cgroup(maker: Maker) -> None:
     """Somebody else's: it is refused, and stays as it is."""
     maker.prime()
     path = maker.container.bundle.linux["cgroupsPath"]
-    place = Path(f"/sys/fs/cgroup/pids{path}")
+    place = directory(path)
     place.mkdir(parents=True)
     other = subprocess.Popen(["sleep", "1000"])
     (place / "cgroup.procs").write_text(f"{other.pid}")
     result, python = maker.make()
-    assert (result.code, python, "pids" in result.err) == (1, True, True)
+    assert (result.code, python, str(place) in result.err) == (1, True, True)
     assert (place / "cgroup.procs").read_text() == f"{other.pid}\n"
-    assert not Path(f"/sys/fs/cgroup/memory{path}").exists()
+    assert unified() or not Path(f"/sys/fs/cgroup/memory{path}").exists()
     other.kill()
     other.wait()
     assert eventually(lambda: _is_removed(place))
@@ -295,7 +311,7 @@ def test_what_cannot_be_undone_is_left_to_delete(maker: Maker) -> None:
     maker.prime()
     (maker.container.bundle.rootfs / "payload").unlink()
     path = maker.container.bundle.linux["cgroupsPath"]
-    below = Path(f"/sys/fs/cgroup/pids{path}/below")
+    below = directory(path) / "below"
     slow = ["strace", "-qq", "-o", "/dev/null", "-e", "inject=poll:delay_enter=500000:when=1"]
     container = maker.container
     with open(container.bundle.path / "errors", "w+") as errors:
@@ -313,7 +329,9 @@ def test_what_cannot_be_undone_is_left_to_delete(maker: Maker) -> None:
 def test_another_mount_of_a_hierarchy(maker: Maker, tmp_path: Path) -> None:
     """Which hierarchies are there, and where, is for Python to look at."""
     maker.prime()
-    subprocess.run(["mount", "-t", "cgroup", "-o", "pids", "cgroup", tmp_path], check=True)
+    # To mount the unified one anew would change its options for everybody.
+    words = ["--bind", hierarchies.TOP] if unified() else ["-t", "cgroup", "-o", "pids", "cgroup"]
+    subprocess.run(["mount", *words, tmp_path], check=True)
     try:
         result, python = maker.make()
         assert (result, python) == ((0, "", ""), True)
@@ -326,3 +344,25 @@ def test_another_personality(maker: Maker) -> None:
     maker.prime()
     result, python = maker.make(prefix_more=["setarch", "i686"])
     assert (result.code, python) == (0, True)
+
+
+def test_a_cgroup_above_that_is_not_ready(maker: Maker) -> None:
+    """On v2 it passes no controllers on, on v1 it is in one hierarchy alone: Python sees to it."""
+    linux = maker.container.bundle.linux
+    maker.prime()
+    above = Path(linux["cgroupsPath"]).with_name("above")
+    directory(f"{above}").mkdir()
+    linux["cgroupsPath"] = f"{above}/{maker.container.id}"
+    result, python = maker.make()
+    made = directory(linux["cgroupsPath"])
+    if unified():
+        offered = (hierarchies.TOP / "cgroup.controllers").read_text()
+        assert (result, python) == ((0, "", ""), bool(offered.strip()))
+        assert (made / "cgroup.controllers").read_text() == offered
+    else:
+        assert (result, python) == ((0, "", ""), True)
+    assert str(maker.container.pid) in (made / "cgroup.procs").read_text().split()
+    maker.delete()
+    for place in leftovers.hierarchies():
+        with contextlib.suppress(FileNotFoundError):
+            (place / f"{above}"[1:]).rmdir()

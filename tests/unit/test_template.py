@@ -24,6 +24,7 @@ from pyrun.template_shape import (
     LONGEST,
     PATH,
     PLACE,
+    SOURCE,
     TEXT,
     Shape,
     fits,
@@ -75,6 +76,11 @@ VALUES = {
     PATH: st.lists(NAMES, min_size=1, max_size=4).map(lambda n: "/" + "/".join(n)),
 }
 VALUES[PLACE] = VALUES[PATH].filter(lambda path: fits(path, PLACE, LONGEST))
+VALUES[SOURCE] = (
+    st.lists(st.sampled_from(["", ".", ".."]).flatmap(lambda d: NAMES.map(lambda n: d + n)))
+    .map(lambda names: "".join(f"/{name}" for name in names))
+    .filter(lambda path: fits(path, SOURCE, LONGEST))
+)
 
 
 def compiled(config: dict[str, Any]) -> tuple[list[Any], Any]:
@@ -152,6 +158,16 @@ def test_a_compiler_that_looks_is_noticed(monkeypatch: pytest.MonkeyPatch) -> No
         ("/a//b", PLACE, False),
         ("/a/../b", PLACE, False),
         ("/a/.b", PLACE, False),
+        ("/a/.b", SOURCE, True),
+        ("/.a/..b", SOURCE, True),
+        ("/a/.", SOURCE, False),
+        ("/./a", SOURCE, False),
+        ("/a/../b", SOURCE, False),
+        ("/..", SOURCE, False),
+        ("/a//b", SOURCE, False),
+        ("/a/", SOURCE, False),
+        ("/", SOURCE, False),
+        ("/sys/.a", SOURCE, False),
         ("/proc/1", PLACE, False),
         ("/proc/1", PATH, True),
         ("/process", PLACE, True),
@@ -256,6 +272,7 @@ def test_the_two_sides_agree() -> None:
         "HOLE_TEXT": template_shape.TEXT,
         "HOLE_PATH": PATH,
         "HOLE_PLACE": template_shape.PLACE,
+        "HOLE_SOURCE": template_shape.SOURCE,
         "CHECK_SAME": template_file.SAME,
         "CHECK_UNCHANGED": template_file.UNCHANGED,
         "CHECK_DIRECTORY": template_file.DIRECTORY,

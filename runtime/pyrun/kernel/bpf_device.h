@@ -11,7 +11,7 @@
 
 /* Load a program of type BPF_PROG_TYPE_CGROUP_DEVICE: `count` instructions at `insns`. On success
    0, and *fd is the program (close-on-exec, as the kernel makes them all); else -1 with errno. */
-static int pyrun_bpf_prog_load(const void *insns, unsigned count, int *fd)
+static inline int pyrun_bpf_prog_load(const void *insns, unsigned count, int *fd)
 {
     static const char license[] = "Apache-2.0"; /* the program calls no GPL-only helper */
     union bpf_attr attr;
@@ -27,7 +27,7 @@ static int pyrun_bpf_prog_load(const void *insns, unsigned count, int *fd)
 }
 
 /* Whether program `fd` was loaded by us. */
-static int is_own(int fd)
+static inline int is_own(int fd)
 {
     struct bpf_prog_info info;
     union bpf_attr attr;
@@ -43,7 +43,7 @@ static int is_own(int fd)
 
 /* Find our program at the cgroup directory `cgroup`. Returns 0, with it in *found, or -1 there when
    none is attached; or -1 with errno. */
-static int pyrun_bpf_prog_find(int cgroup, int *found)
+static inline int pyrun_bpf_prog_find(int cgroup, int *found)
 {
     uint32_t ids[PROGRAMS];
     union bpf_attr attr;
@@ -75,7 +75,7 @@ static int pyrun_bpf_prog_find(int cgroup, int *found)
 /* Attach program `fd` to the cgroup directory `cgroup`, beside those that are there (each of them
    must allow an access), or in one step in place of `replaced`, if that is not -1. Returns 0, or -1
    with errno. */
-static int pyrun_bpf_prog_attach(int fd, int cgroup, int replaced)
+static inline int pyrun_bpf_prog_attach(int fd, int cgroup, int replaced)
 {
     union bpf_attr attr;
 
