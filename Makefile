@@ -42,7 +42,7 @@ soak: ## Put loads on pyrun, runc and crun, and see what is left (an hour)
 	@PYTHONPATH=tests .venv/bin/python3 -m soak.loads --scale 0.3
 
 bench: ## Measure each verb side by side with runc and crun, and write the figures in docs/
-	@scripts/bench --docs
+	@scripts/bench --docs --check
 
 build: ## Build and install into .venv (quick when nothing changed)
 	@scripts/build

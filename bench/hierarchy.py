@@ -5,8 +5,10 @@ makes itself a folder that looks like a hierarchy and stays."""
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 TOP = Path("/sys/fs/cgroup")
@@ -41,6 +43,31 @@ def see_all(place: Path) -> None:
             (place / entry.name).symlink_to(entry.readlink())
     _succeeds(LIBC.umount2(bytes(TOP), MNT_DETACH), "umount2")
     _mount(str(place), TOP, None, MS_MOVE)
+
+
+def has_both() -> bool:
+    """Whether this is a machine with v1 on which v2 is mounted as well."""
+    return UNIFIED.exists()
+
+
+@contextlib.contextmanager
+def unified(place: Path) -> Iterator[None]:
+    """Meanwhile /sys/fs/cgroup of a hybrid machine is the v2 tree alone, for us and whom we start.
+    `place`: an empty folder. Raises OSError.
+    """
+    home = os.open("/proc/self/ns/mnt", os.O_RDONLY)
+    cwd = os.getcwd()
+    _succeeds(LIBC.unshare(CLONE_NEWNS), "unshare")
+    try:
+        _mount(None, Path("/"), None, MS_REC | MS_PRIVATE)
+        _mount(str(TOP / "unified"), place, None, MS_BIND)
+        _succeeds(LIBC.umount2(bytes(TOP), MNT_DETACH), "umount2")
+        _mount(str(place), TOP, None, MS_MOVE)
+        yield
+    finally:
+        _succeeds(LIBC.setns(home, CLONE_NEWNS), "setns")
+        os.close(home)
+        os.chdir(cwd)
 
 
 def lacking() -> list[str]:

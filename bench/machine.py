@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import platform
+import subprocess
 from pathlib import Path
 
 
@@ -17,8 +18,18 @@ def facts() -> dict[str, str]:
         "system": _field("/etc/os-release", "PRETTY_NAME", "=").strip('"'),
         "cgroups": _cgroups(),
         "python": platform.python_version(),
+        "source": _commit(),
         "load before": " ".join(f"{value:.2f}" for value in os.getloadavg()),
     }
+
+
+def _commit() -> str:
+    """Of this tree, "-dirty" where it is changed; "unknown" without git."""
+    words = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty"]
+    try:
+        return subprocess.run(words, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
 
 
 def _field(path: str, name: str, separator: str = ":") -> str:

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Measures pyrun side by side with the distribution's runc and crun and the kernel's own floor.
 
-    bench/run.py [--quick] [--runs N] [--only PART]... [--json FILE] [--docs] [--pyrun PATH]
+    bench/run.py [--quick] [--runs N] [--only PART]... [--json FILE] [--docs] [--check]
+                 [--pyrun PATH]
 
 Rounds are interleaved, and each round begins with another contestant: what the machine does
 meanwhile meets all alike. Nothing is compared that did not make the same container.
@@ -17,6 +18,7 @@ import signal
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +36,7 @@ import results
 import samework
 import spread
 import table
+import targets
 
 HERE = Path(__file__).parent
 BUILD = HERE.parent / "build/bench"
@@ -42,10 +45,10 @@ PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 RUNS, QUICK_RUNS = 100, 12
 WARM_UP = 2  # rounds that are not counted: page cache, compiled caches
 MEMORY_RUNS = 3  # memory hardly varies
-GROWTH_ROUNDS, LIVE_ROUNDS, CROWD_ROUNDS = 15, 9, 5
+GROWTH_ROUNDS, LIVE_ROUNDS, CROWD_ROUNDS, UNIFIED_ROUNDS = 15, 9, 5, 40
 QUICK_CROWD, QUICK_POINTS = 5, 2  # how many of a curve's points --quick takes: the first
 # In the order in which they are measured: what leaves the kernel much to take apart comes last.
-PARTS = ("verbs", "growth", "memory", "least", "crowd", "live")
+PARTS = ("verbs", "unified", "growth", "memory", "least", "crowd", "live")
 
 
 def options(words: list[str] | None = None) -> argparse.Namespace:
@@ -59,6 +62,7 @@ def options(words: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--only", action="append", choices=PARTS, help="only this part; again: too")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every figure there too")
     parser.add_argument("--docs", action="store_true", help="write what is in docs/ anew")
+    parser.add_argument("--check", action="store_true", help="exit 1 when a target is missed")
     parser.add_argument("--pyrun", default=str(Path(sys.prefix) / "bin/pyrun"), metavar="PATH")
     found = parser.parse_args(words)
     if found.runs is None:
@@ -111,7 +115,10 @@ def prepare_engine_runs(there: list[contestants.Runtime], commands: process.Comm
 
 
 def rounds(
-    there: list[contestants.Runtime], commands: process.Commands, count: int
+    there: list[contestants.Runtime],
+    commands: process.Commands,
+    count: int,
+    wanted: Sequence[jobs.Job] = jobs.JOBS,
 ) -> dict[str, dict[str, list[int]]]:
     """{contestant: {verb: nanoseconds of each round}}."""
     found: dict[str, dict[str, list[int]]] = {
@@ -119,7 +126,7 @@ def rounds(
     }
     for number in range(-min(count, WARM_UP), count):
         turn = number % len(there)
-        for job in jobs.JOBS:
+        for job in wanted:
             for runtime in there[turn:] + there[:turn]:
                 for verb, taken in job(runtime, commands).items():
                     if number >= 0:
@@ -145,6 +152,7 @@ class Measurement:
 
     def __init__(self, opts: argparse.Namespace, work: Path, commands: process.Commands) -> None:
         self.opts = opts
+        self.work = work
         self.commands = commands
         self.runtimes, self.skipped = assemble(opts.pyrun, work, commands)
         self.floor = contestants.Floor(process.build(HERE / "floor.c", BUILD), work)
@@ -155,6 +163,26 @@ class Measurement:
         self.skipped += prepare_engine_runs(self.runtimes, self.commands)
         series = rounds([*self.runtimes, self.floor], self.commands, self.opts.runs)
         self._add(results.times(series))
+
+    def measure_unified(self) -> None:
+        """Each verb once more where cgroup v2 alone is in view, as on most machines."""
+        if not hierarchy.has_both():
+            return
+        place = self.work / "unified"
+        place.mkdir()
+        with hierarchy.unified(place):
+            ours, *peers = self.runtimes
+            there, others = samework.agree(ours, peers, self.commands, "cgroup v2: ")
+            self.skipped += others
+            # Only of the default bundle it is known that all make the same of it there.
+            wanted = [job for job in jobs.JOBS if job is not jobs.engine_run]
+            count = min(self.opts.runs, UNIFIED_ROUNDS)
+            series = rounds([*there, self.floor], self.commands, count, wanted)
+        summary = results.times(series)
+        for entry in summary["results"]:
+            entry["command"] += " (v2)"
+        self.found["results"] += summary.pop("results")
+        self.found["unified"] = summary
 
     def measure_growth(self) -> None:
         """The curves of what a config may have more of."""
@@ -237,7 +265,8 @@ def measure(opts: argparse.Namespace, work: Path) -> results.Results:
 
 
 def main() -> int:
-    """Prints the report; 1 with a sentence when there is nothing to compare."""
+    """Prints the report; 1 with a sentence when there is nothing to compare, or with --check when a
+    target is missed."""
     opts = options()
     if os.geteuid() != 0:
         print("bench: needs root: the containers of the default bundle do", file=sys.stderr)
@@ -257,12 +286,14 @@ def main() -> int:
             print(f"bench: {error}", file=sys.stderr)
             return 1
     print(table.render(found))
+    missed = targets.missed(found)
+    print(f"\ntargets: {targets.count(found)} measured, {len(missed)} missed", *missed, sep="\n")
     if opts.json:
         opts.json.parent.mkdir(parents=True, exist_ok=True)
         opts.json.write_text(results.dump(found))
     if opts.docs:
         page.write(found, HERE.parent / "docs")
-    return 0
+    return 1 if opts.check and missed else 0
 
 
 if __name__ == "__main__":

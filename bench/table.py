@@ -24,6 +24,9 @@ def sections(results: dict[str, Any]) -> list[tuple[str, Rows]]:
     if "times" in results:
         title = "time in ms: median (p10 to p90), and the ratio of pyrun to each, round by round"
         found.append((title, _times(results, names, peers)))
+    if "unified" in results:
+        title = "the same with cgroup v2 alone in view, without limits"
+        found.append((title, _times(results["unified"], names, peers)))
     if "memory" in results:
         title = "memory in KiB: peak of the runtime in each verb, then the init that waits"
         found.append((title, _memory(results, names, peers)))
@@ -81,8 +84,8 @@ def _times(results: dict[str, Any], names: list[str], peers: list[str]) -> Rows:
     rows = [["", *names, *(f"/ {peer}" for peer in peers)]]
     for verb in jobs.VERBS:
         row = [verb]
-        row += [_spread(results["times"][name].get(verb), 1e6) for name in names]
-        row += [_spread(results["ratios"][peer].get(verb)) for peer in peers]
+        row += [_spread(results["times"].get(name, {}).get(verb), 1e6) for name in names]
+        row += [_spread(results["ratios"].get(peer, {}).get(verb)) for peer in peers]
         rows.append(row)
     return rows
 

@@ -29,6 +29,11 @@ def made_up() -> dict[str, Any]:
         "contestants": {name: f"{name} version 1" for name in NAMES},
         "skipped": ["a part: why it is not there"],
         **results.times(verbs),
+        "unified": {
+            key: {name: verbs for name, verbs in found.items() if name != "crun"}
+            for key, found in results.times(verbs).items()
+            if key != "results"
+        },
         "memory": {
             name: dict.fromkeys((*table.MEMORY, *table.INIT), taken[name] / 1e3) for name in NAMES
         },
