@@ -25,3 +25,10 @@ def sample(points: Sequence[T], count: int) -> list[T]:
     choose = random.Random(SEED)
     edges = [len(points) * part // count for part in range(count + 1)]
     return [points[choose.randrange(a, b)] for a, b in itertools.pairwise(edges)]
+
+
+def tell(line: str) -> None:
+    """A long sweep says at once what it has found: in the file $PYRUN_SWEEP_LOG."""
+    if path := os.environ.get("PYRUN_SWEEP_LOG"):
+        with open(path, "a") as file:
+            file.write(f"{line}\n")

@@ -84,7 +84,7 @@ class Ended(NamedTuple):
     hung: bool
 
 
-def _numbers(names: Sequence[str]) -> dict[int, str]:
+def numbers(names: Sequence[str]) -> dict[int, str]:
     """By libseccomp's tables; a name that this machine has not is left out."""
     library = ctypes.CDLL("libseccomp.so.2")
     numbers = {library.seccomp_syscall_resolve_name(name.encode()): name for name in names}
@@ -122,7 +122,7 @@ class Stopped:
     ) -> None:
         self.command = list(command)
         # execve: it shall not run before we hear it.
-        self.names = _numbers([*calls, "execve"])
+        self.names = numbers([*calls, "execve"])
         self.decide = decide
         self.streams = streams
         self.cwd = cwd
@@ -207,7 +207,7 @@ class Stopped:
                 self._answer(listener)
                 quiet = 0
             else:
-                busy = any(_state(pid) == "R" for pid in {stop.pid for stop in self.stops})
+                busy = any(state(pid) == "R" for pid in {stop.pid for stop in self.stops})
                 quiet = 0 if busy else quiet + 1
 
     def _answer(self, listener: int) -> None:
@@ -248,7 +248,7 @@ def _fetch(pidfd: int, number: int) -> int:
     raise TimeoutError("the filter was not loaded")
 
 
-def _state(pid: int) -> str:
+def state(pid: int) -> str:
     """As in ps: R for one that runs or could; "" for none."""
     try:
         with open(f"/proc/{pid}/stat") as file:

@@ -7,7 +7,6 @@ that this machine has not are excused: a virtual machine has them (docs/vm.md)."
 from __future__ import annotations
 
 import errno
-import os
 import random
 import subprocess
 import time
@@ -20,7 +19,7 @@ from faults import verbs
 from faults.ground import Ground, confinement, standing
 from faults.invariants import check, check_gone
 from faults.kinds import KINDS, Kind
-from faults.sampling import ALL, SEED, sample
+from faults.sampling import ALL, SEED, sample, tell
 from faults.stops import Stop
 from faults.verbs import FAULTS, VERBS, fits, points, run
 from life.bundles import Bundle
@@ -59,13 +58,6 @@ def chosen() -> Sequence[object]:
                 marks = [needs(*kind.needs)] if kind.needs else []
                 found.append(pytest.param(verb, name, id=f"{verb}-{name}", marks=marks))
     return found
-
-
-def tell(line: str) -> None:
-    """A long sweep says at once what it has found: in the file $PYRUN_SWEEP_LOG."""
-    if path := os.environ.get("PYRUN_SWEEP_LOG"):
-        with open(path, "a") as file:
-            file.write(f"{line}\n")
 
 
 @pytest.fixture
