@@ -44,7 +44,7 @@ def attack(runtime: Path | str, *names: str) -> dict[str, int]:
         cwd=HERE.parents[1],
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=600,
     )
     last = done.stdout.strip().splitlines()[-1]
     found = {word: int(count) for count, word in re.findall(r"(\d+) ([a-z]+)", last)}

@@ -2,7 +2,7 @@
 """Paths that are changed while the runtime works with them: it is stopped at a system call that
 takes a path or a place, the path is swapped for a link to the host, and it goes on, as another
 container would do it with a volume that both have. At every boundary with PYRUN_SWEEP=all, else at
-a sample of them."""
+those where the name is looked up, and a sample of the others. By Python, and by a template."""
 
 from __future__ import annotations
 
@@ -10,21 +10,25 @@ import os
 import pty
 import re
 import shutil
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from faults.sampling import sample
+from faults.sampling import sample, tell
 from faults.stops import PATHS, PLACES, Ended, Stop, Stopped, exchange
 from faults.verbs import is_program
 from needs import needs
+from pyrun.criu import mount_table
 
+from . import peers
 from .box import DEV, DEVPTS, PROC, Box
 
 pytestmark = needs("root", "busybox")
 
-POINTS = 8  # of each race, in a sample
+POINTS = 4  # of each race, in a sample
+TEMPLATES = 0.3  # seconds from one that is left to the next at least
 CALLS = (*PATHS, *PLACES)
 FORWARD = Path("/proc/sys/net/ipv4/ip_forward")
 
@@ -33,6 +37,7 @@ class Race:
     """A bundle, and two names in it or in its volume that are exchanged."""
 
     terminal = False
+    back = False  # whether the swap is taken back
     calls = CALLS
 
     def __init__(self, box: Box) -> None:
@@ -49,13 +54,26 @@ class Race:
         """The tree as it is before each run."""
         shutil.rmtree(self.volume, ignore_errors=True)
         self.volume.mkdir()
+        self.astray: set[str] = set()
 
     def look(self, stop: Stop) -> None:
-        """What can be seen at a stop alone."""
+        """What can be seen at a stop alone: a mount over what is the host's, which goes with the
+        host's root when the container's takes its place. That may lie over it for a while."""
+        table = {mount.number: mount for mount in mount_table.of(stop.pid)}
+        if not Path(f"/proc/{stop.pid}/root").samefile("/"):
+            return
+        for mount in table.values():
+            if mount.point.startswith(str(self.box.outside)):
+                root = mount
+                while root.point != "/":
+                    root = table[root.parent]
+                if root.parent not in table:
+                    self.astray.add(mount.point)
 
     def check(self, ended: Ended) -> None:
         """Nothing of the host was reached, whatever the runtime made of it."""
         assert not ended.hung
+        assert self.astray == set()
         assert self.box.untouched()
         assert "HOST SECRET" not in ended.output
         for line in ended.output.splitlines():
@@ -112,7 +130,8 @@ class Console(Race):
         (dev / "pts").mkdir(parents=True)
         self.one, self.other = dev / "console", dev / "evil"
         self.one.touch()
-        self.other.symlink_to(self.box.outside / "pwned")
+        # What leads nowhere is followed by several calls: taken back, it is there for one alone.
+        self.other.symlink_to(self.box.outside / ("ptmx" if self.back else "pwned"))
         self.box.config["mounts"] = [PROC, DEVPTS]
         self.box.process["terminal"] = True
         self.box.sh("echo RAN")
@@ -186,6 +205,7 @@ class Proc(Race):
 
     def look(self, stop: Stop) -> None:
         """Whether the sysctl is written to a proc that is mounted nowhere."""
+        super().look(stop)
         if stop.call != "write":
             return
         process = Path(f"/proc/{stop.pid}")
@@ -228,18 +248,31 @@ def run(race: Race, swap: Callable[[Stop], None] = lambda _: None) -> Ended:
         os.close(master)
 
 
-def boundaries(ended: Ended) -> list[int]:
-    """The stops until the container's program begins: what comes then is its own affair."""
+def traced(race: Race) -> Ended:
+    """As all go that follow: the first one may leave a template for them."""
+    for _ in range(2):
+        race.reset()
+        ended = run(race)
+        assert (ended.code, ended.hung) == (0, False), ended.errors
+        race.check(ended)
+        time.sleep(TEMPLATES)
+    return ended
+
+
+def boundaries(race: Race, ended: Ended) -> list[int]:
+    """Some of the stops until the container's program begins: what comes then is its own affair."""
     last = len(ended.stops) - 1
     begins = (stop.index for stop in ended.stops if is_program(stop, "/bin/sh"))  # box.sh
-    return list(range(next(begins, last) + 1))
+    before = ended.stops[: next(begins, last) + 1]
+    found = {stop.index for stop in before if race.one.name in stop.path.split("/")}
+    return sorted(found.union(sample([stop.index for stop in before], POINTS)))
 
 
-def swapping(race: Race, at: int, back: bool) -> Callable[[Stop], None]:
-    """Exchanges the names at a stop, and `back` again at the next one."""
+def swapping(race: Race, at: int) -> Callable[[Stop], None]:
+    """Exchanges the names at a stop, and back again at the next one if that is the race."""
 
     def decide(stop: Stop) -> None:
-        if stop.index == at or (back and stop.index == at + 1):
+        if stop.index == at or (race.back and stop.index == at + 1):
             exchange(race.one, race.other)
 
     return decide
@@ -247,18 +280,23 @@ def swapping(race: Race, at: int, back: bool) -> Callable[[Stop], None]:
 
 @pytest.mark.parametrize("back", [False, True], ids=["stays", "back"])
 @pytest.mark.parametrize("name", RACES)
-def test_swaps(box: Box, name: str, back: bool) -> None:
+def test_swaps(
+    box: Box, runtime: Path, name: str, back: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     race = RACES[name](box)
-    race.reset()
-    plain = run(race)
-    assert (plain.code, plain.hung) == (0, False), plain.errors
-    race.check(plain)
-    for at in sample(boundaries(plain), POINTS):
-        race.reset()
-        ended = run(race, swapping(race, at, back))
-        box.delete()
-        try:
-            race.check(ended)
-        except AssertionError as error:
-            stop = ended.stops[at]
-            raise AssertionError(f"swapped at {stop.index}, {stop.call} {stop.path}") from error
+    race.back = back
+    for way in ("", "1")[: 1 if peers.known(runtime) else 2]:
+        monkeypatch.setenv("PYRUN_NO_FAST", way)
+        chosen = boundaries(race, traced(race))
+        begin = time.monotonic()
+        for at in chosen:
+            race.reset()
+            ended = run(race, swapping(race, at))
+            box.delete()
+            try:
+                race.check(ended)
+            except AssertionError as error:
+                stop = ended.stops[at]
+                raise AssertionError(f"swapped at {stop.index}, {stop.call} {stop.path}") from error
+        taken = f"{time.monotonic() - begin:.0f} s"
+        tell(f"{name} {back=} {way and 'python'}: {len(chosen)} boundaries, {taken}")

@@ -49,6 +49,13 @@ PLAIN_SOCKET = """
     os.dup2(stray.fileno(), 0)
 """
 
+# The place of a mount is where the links of the image lead by now.
+BY_PLACE = """    places = {one.name: container.intent["rootfs"] + one.destination for one in known}
+    for point, name in externals.name_mounts(mount_table.of(pid), known, ours):
+        if os.path.islink(places[name]):
+            point = os.readlink(places[name])
+"""
+
 # As atoi(3), into 32 bits.
 NUMBER = "    if not (text.isascii() and text.isdigit()):\n"
 NUMBER_CUT = """    digits = len(text) - len(text.lstrip("0123456789"))
@@ -62,7 +69,9 @@ DEFENCES = (
         (("executor/paths.c", RESOLVING, FOLLOWING),),
         (
             "test_races.py::test_swaps[mounts-stays]",
+            "test_races.py::test_swaps[mounts-back]",
             "test_races.py::test_swaps[devices-stays]",
+            "test_races.py::test_swaps[devices-back]",
             "test_paths.py::test_cve_2026_47766_dev_is_a_symlink[False]",
             "test_paths.py::test_cve_2015_3627_cve_2019_18837_mount_target_below_a_symlink",
         ),
@@ -72,6 +81,8 @@ DEFENCES = (
         (("executor/paths.c", RESOLVING, FOLLOWING), ("executor/paths.c", GOAL, GOAL_ON_HOST)),
         (
             "test_races.py::test_swaps[console-stays]",
+            "test_races.py::test_swaps[console-back]",
+            *(f"test_races.py::test_swaps[masked-{way}]" for way in ("stays", "back")),
             "test_paths.py::test_cve_2024_45310_mount_target_is_a_dangling_symlink[directory]",
             "test_paths.py::test_cve_2024_45310_mount_target_is_a_dangling_symlink[file]",
             "test_paths.py::test_cve_2021_30465_mount_target_through_links_stays_inside[absolute]",
@@ -187,6 +198,7 @@ DEFENCES = (
             ),
         ),
         ("test_races.py::test_swaps[masks-stays]",
+         "test_races.py::test_swaps[masks-back]",
          "test_redirection.py::test_cve_2025_31133_masks_with_a_dev_of_the_attacker[symlink]"),
     ),
     Defence(
@@ -360,6 +372,17 @@ DEFENCES = (
             "test_host.py::test_r20_a_shared_root_on_a_mount_of_its_own[shared]",
             "test_host.py::test_r20_a_shared_root_on_a_mount_of_its_own[rshared]",
         ),
+    ),
+    Defence(
+        "R19: a mount has the name of what it shows",
+        (("pyrun/criu/dump.py",
+          "    for point, name in externals.name_mounts(mount_table.of(pid), known, ours):\n",
+          BY_PLACE),),
+        (
+            "test_restore.py::test_cve_2026_119101_cve_2026_115520_links_of_the_image_name_no_mount"
+            "[turned-one]",
+        ),
+        needs=("criu",),
     ),
     Defence(
         "R14: sysctls are those of the container's namespaces",
