@@ -4,7 +4,9 @@ their own. A handler for each runtime, as the documented tables make it."""
 
 from __future__ import annotations
 
+import atexit
 import base64
+import functools
 import itertools
 import json
 import re
@@ -14,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from . import image, pages
-from .host import PATIENCE, Failed, Host, Result, eventually, runtime_path
+from .host import Failed, Host, Result, eventually, runtime_path
 
 _numbers = itertools.count(1)
 TESTS = Path(__file__).parent.parent
@@ -57,6 +59,17 @@ def configuration(version: int, driver: str, pyrun: str) -> str:
     return head + own + pause + folders + handler[len(head) :] + peer
 
 
+@functools.cache
+def caller() -> subprocess.Popen[str]:
+    """What makes the calls, until the tests end."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "engines.cri_call"],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=TESTS,
+    )  # fmt: skip
+    atexit.register(process.communicate)  # its input ends
+    return process
+
+
 class Cri:
     """Calls with a runtime's handler, and pods that go when the test is over."""
 
@@ -89,12 +102,13 @@ class Cri:
 
     def __call__(self, method: str, request: dict[str, Any]) -> Result:
         """One call."""
-        done = subprocess.run(
-            [sys.executable, "-m", "engines.cri_call", self.host.path(SOCKET), method],
-            input=json.dumps(request), capture_output=True, text=True, cwd=TESTS,
-            timeout=2 * PATIENCE,
-        )  # fmt: skip
-        return Result(done.returncode, done.stdout, done.stderr)
+        process = caller()
+        assert process.stdin is not None and process.stdout is not None
+        line = json.dumps([str(self.host.path(SOCKET)), method, request])
+        process.stdin.write(f"{line}\n")
+        process.stdin.flush()
+        answer, said = json.loads(process.stdout.readline())
+        return Result(1, "", said) if said else Result(0, json.dumps(answer), "")
 
     def ask(self, method: str, **request: Any) -> dict[str, Any]:
         """The same, which must work: the answer."""

@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One call of Kubernetes' Container Runtime Interface, as a program, for gRPC has threads, which
-the tests' own process must not have when it forks:
+"""Calls of Kubernetes' Container Runtime Interface, as a program, for gRPC has threads, which the
+tests' own process must not have when it forks; one for all calls, for gRPC takes long to load.
 
-    python -m engines.cri_call SOCKET METHOD < REQUEST > ANSWER
+    python -m engines.cri_call
 
-Both are JSON objects with the fields' own names; what has no value in the answer is left out. Exit
-code 1 when the engine refuses: its words are on stderr.
+For each line of its input, [SOCKET, METHOD, REQUEST], it prints one: [ANSWER, ""], or [null, the
+words] of an engine that refuses. A request and an answer are JSON objects with the fields' own
+names; what has no value in the answer is left out.
 """
 
 from __future__ import annotations
@@ -121,9 +122,8 @@ def classes() -> dict[str, Any]:
     }
 
 
-def call(socket: str, method: str, request: dict[str, Any]) -> dict[str, Any]:
+def call(made: dict[str, Any], socket: str, method: str, request: dict[str, Any]) -> dict[str, Any]:
     """The answer. Raises grpc.RpcError."""
-    made = classes()
     with grpc.insecure_channel(f"unix://{socket}") as channel:
         ask = channel.unary_unary(
             f"/{PACKAGE}.RuntimeService/{method}",
@@ -138,10 +138,14 @@ def call(socket: str, method: str, request: dict[str, Any]) -> dict[str, Any]:
 
 def main() -> None:
     """See above."""
-    try:
-        print(json.dumps(call(sys.argv[1], sys.argv[2], json.load(sys.stdin))))
-    except grpc.RpcError as error:
-        sys.exit(f"{error.code().name}: {error.details()}")
+    made = classes()
+    for line in sys.stdin:
+        answer: list[Any]
+        try:
+            answer = [call(made, *json.loads(line)), ""]
+        except grpc.RpcError as error:
+            answer = [None, f"{error.code().name}: {error.details()}"]
+        print(json.dumps(answer), flush=True)
 
 
 if __name__ == "__main__":
