@@ -140,6 +140,10 @@ SOMETIMES = {
         for race in ("mounts", "devices", "console", "masks", "masked", "proc")
         for way in ("stays", "back")
     },
+    **{
+        f"test_races.py::test_a_mount_of_a_peer[{way}]": "they write to what they find at /proc"
+        for way in ("stays", "back")
+    },
 }
 
 

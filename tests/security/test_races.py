@@ -10,15 +10,18 @@ import os
 import pty
 import re
 import shutil
+import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
+from subprocess import PIPE
 
 import pytest
 
 from faults.sampling import sample, tell
 from faults.stops import PATHS, PLACES, Ended, Stop, Stopped, exchange
 from faults.verbs import is_program
+from life import leftovers
 from needs import needs
 from pyrun.criu import mount_table
 
@@ -69,6 +72,10 @@ class Race:
                     root = table[root.parent]
                 if root.parent not in table:
                     self.astray.add(mount.point)
+
+    def swap(self) -> None:
+        """What another container does with what both have; a second time it takes that back."""
+        exchange(self.one, self.other)
 
     def check(self, ended: Ended) -> None:
         """Nothing of the host was reached, whatever the runtime made of it."""
@@ -224,6 +231,49 @@ class Proc(Race):
         assert FORWARD.read_text() == self.forward
 
 
+class Peer(Proc):
+    """CVE-2025-52881: the image lies in a volume of another container, whose mounts are seen here,
+    and one of them is put over the image's /proc."""
+
+    def __init__(self, box: Box) -> None:
+        super().__init__(box)
+        self.mounted = False
+        for words in (("--bind", box.rootfs, box.rootfs), ("--make-shared", box.rootfs)):
+            subprocess.run(["mount", *words], check=True)
+        words = ["unshare", "--mount", "--propagation", "unchanged", "sh"]
+        self.peer = subprocess.Popen(words, stdin=PIPE, stdout=PIPE, text=True)
+        self.tell("true")
+
+    def tell(self, command: str) -> None:
+        """The other container does this, and has done it."""
+        assert self.peer.stdin
+        assert self.peer.stdout
+        self.peer.stdin.write(f"{command}; echo $?\n")
+        self.peer.stdin.flush()
+        assert self.peer.stdout.readline() == "0\n", command
+
+    def reset(self) -> None:
+        if self.mounted:
+            self.swap()
+        super().reset()
+        self.box.sh("cat /proc/sys/net/ipv4/ip_forward; echo RAN")
+
+    def swap(self) -> None:
+        place = self.box.rootfs / "proc"
+        bind = f"mount --bind {self.volume / 'fake'} {place}"
+        self.tell(f"umount -l {place}" if self.mounted else bind)
+        self.mounted = not self.mounted
+        assert (place / "sys").exists() == self.mounted, "it is not seen here"
+
+    def check(self, ended: Ended) -> None:
+        super().check(ended)
+        assert ended.output in ("", "1\nRAN\n")
+
+    def end(self) -> None:
+        """The other container is gone."""
+        self.peer.communicate("exit\n")
+
+
 RACES = {kind.__name__.lower(): kind for kind in (Mounts, Devices, Console, Masks, Masked, Proc)}
 
 
@@ -273,9 +323,30 @@ def swapping(race: Race, at: int) -> Callable[[Stop], None]:
 
     def decide(stop: Stop) -> None:
         if stop.index == at or (race.back and stop.index == at + 1):
-            exchange(race.one, race.other)
+            race.swap()
 
     return decide
+
+
+def sweep(race: Race, runtime: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """At every boundary that is chosen, both ways."""
+    for python in (False, True)[: 1 if peers.known(runtime) else 2]:
+        if python:
+            monkeypatch.setenv("PYRUN_NO_FAST", "1")
+        chosen = boundaries(race, traced(race))
+        begin = time.monotonic()
+        for at in chosen:
+            race.reset()
+            ended = run(race, swapping(race, at))
+            race.box.delete()
+            try:
+                race.check(ended)
+            except AssertionError as error:
+                stop = ended.stops[at]
+                raise AssertionError(f"swapped at {stop.index}, {stop.call} {stop.path}") from error
+        taken = f"{time.monotonic() - begin:.0f} s"
+        what = f"{type(race).__name__} {race.back=} {python=}"
+        tell(f"{what}: {len(chosen)} boundaries, {taken}")
 
 
 @pytest.mark.parametrize("back", [False, True], ids=["stays", "back"])
@@ -285,18 +356,17 @@ def test_swaps(
 ) -> None:
     race = RACES[name](box)
     race.back = back
-    for way in ("", "1")[: 1 if peers.known(runtime) else 2]:
-        monkeypatch.setenv("PYRUN_NO_FAST", way)
-        chosen = boundaries(race, traced(race))
-        begin = time.monotonic()
-        for at in chosen:
-            race.reset()
-            ended = run(race, swapping(race, at))
-            box.delete()
-            try:
-                race.check(ended)
-            except AssertionError as error:
-                stop = ended.stops[at]
-                raise AssertionError(f"swapped at {stop.index}, {stop.call} {stop.path}") from error
-        taken = f"{time.monotonic() - begin:.0f} s"
-        tell(f"{name} {back=} {way and 'python'}: {len(chosen)} boundaries, {taken}")
+    sweep(race, runtime, monkeypatch)
+
+
+@pytest.mark.parametrize("back", [False, True], ids=["stays", "back"])
+def test_a_mount_of_a_peer(
+    box: Box, runtime: Path, back: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with leftovers.own_view():
+        race = Peer(box)
+        race.back = back
+        try:
+            sweep(race, runtime, monkeypatch)
+        finally:
+            race.end()
