@@ -21,7 +21,7 @@
 #define DEAD "ZXx"
 #define INITIAL_MAP "         0          0 4294967295\n" // of user ids: user_namespaces(7)
 
-struct box box;
+struct box box = {.root = -1, .folder = -1}; // not fd 0: box_close() may come without box_open()
 
 ssize_t box_read_open(int fd, char *out, size_t size)
 {

@@ -135,3 +135,14 @@ def test_a_failed_end_is_told(container: Container, name: str) -> None:
         assert process.returncode == 1
         assert b"busy" in said
     assert container.delete("--force").code == 0
+
+
+@pyrun_only("the launcher waits, and Python takes the container away")
+def test_standard_input_stays_open(container: Container, tmp_path: Path) -> None:
+    """Python's half that poststop hooks need found a directory in its place, and gave up."""
+    mark = tmp_path / "mark"
+    hook = {"path": "/bin/sh", "args": ["sh", "-c", f"echo > {mark}"], "env": ["PATH=/bin"]}
+    container.bundle.config["hooks"] = {"poststop": [hook]}
+    result = container.run("print x", env={})
+    assert (result.code, result.answers()) == (0, ["x"])
+    assert mark.exists()
