@@ -5,9 +5,7 @@ RUNTIME=pyrun|runc|crun|all (or --runtime) chooses; by default every test runs w
 marked @with_peers with the distribution's runc and crun besides. Where a peer of this age does
 something else, @differs(runc="why") says so: the test must fail there, so the remark stays true.
 A test that asks for what is pyrun's own is marked @pyrun_only("what").
-What is marked both_ways runs with pyrun twice: as it is, and with PYRUN_NO_FAST=1, where Python
-carries out every verb. What is marked again, too: as it is, and with every exec after another one
-of the same words, which leaves a template for it.
+On which ways a test goes with pyrun: ways.py.
 """
 
 from __future__ import annotations
@@ -27,7 +25,7 @@ from pathlib import Path
 import pytest
 
 import needs
-from life import leftovers, systemd_units
+from life import leftovers, systemd_units, ways
 from life.bundles import FOLDERS, Bundle
 from life.checkpoints import Saved
 from life.exec_steps import end
@@ -47,9 +45,7 @@ def pytest_configure(config: pytest.Config) -> None:
         "with_peers: runs with runc and crun too, by default",
         "differs(**reasons): peers that this test must fail with, and why",
         "pyrun_only(what): no peer has it",
-        "both_ways: with pyrun, also where no verb goes without Python",
-        "again: with pyrun, also where each exec has been there before",
-        "once: not that, for it counts",
+        *ways.MARKERS,
     ):
         config.addinivalue_line("markers", line)
 
@@ -60,11 +56,16 @@ def _chosen(config: pytest.Config) -> str:
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """One test for each runtime that it is to run with."""
-    if "runtime_name" not in metafunc.fixturenames:
+    if "runtime_course" not in metafunc.fixturenames:
         return
     node, chosen = metafunc.definition, _chosen(metafunc.config)
     if chosen and chosen not in (*NAMES, "all"):
         raise pytest.UsageError(f"RUNTIME: {chosen} is none of {', '.join(NAMES)}, all")
+    if "runtime_name" not in metafunc.fixturenames:
+        metafunc.parametrize(
+            "runtime_course", [pytest.param(c, id=c or "as it is") for c in ways.courses(node)]
+        )
+        return
     names: tuple[str, ...] = (chosen or "pyrun",)
     if chosen == "all" or (not chosen and node.get_closest_marker("with_peers")):
         names = NAMES
@@ -74,14 +75,9 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         pytest.param(name, "", id=name, marks=[] if name == "pyrun" else [needs.needs(name)])
         for name in names
     ]
-    if "pyrun" in names and node.get_closest_marker("both_ways"):
-        parameters.append(pytest.param("pyrun", "python", id="pyrun-python"))
-    if (
-        "pyrun" in names
-        and node.get_closest_marker("again")
-        and not node.get_closest_marker("once")
-    ):
-        parameters.append(pytest.param("pyrun", "again", id="pyrun-again"))
+    if "pyrun" in names:
+        more = ways.courses(node)[1:]
+        parameters += [pytest.param("pyrun", course, id=f"pyrun-{course}") for course in more]
     metafunc.parametrize(("runtime_name", "runtime_course"), parameters)
 
 
@@ -139,20 +135,21 @@ def time_limit() -> Iterator[None]:
 
 
 @pytest.fixture
-def runtime(
-    runtime_name: str,
-    runtime_course: str,
-    place: Path,
-    request: pytest.FixtureRequest,
-    monkeypatch: pytest.MonkeyPatch,
-) -> Iterator[Runtime]:
-    """The runtime under test, with an empty state folder of its own."""
+def way(runtime_course: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of every pyrun that the test starts."""
     if runtime_course == "python":
         monkeypatch.setenv("PYRUN_NO_FAST", "1")
+
+
+@pytest.fixture
+def runtime(
+    runtime_name: str, runtime_course: str, way: None, place: Path, request: pytest.FixtureRequest
+) -> Iterator[Runtime]:
+    """The runtime under test, with an empty state folder of its own."""
     if runtime_name == "crun":
         request.getfixturevalue("for_crun")
     root = Path(tempfile.mkdtemp(prefix="state-", dir=place))
-    yield Runtime(runtime_name, root, again=runtime_course == "again")
+    yield Runtime(runtime_name, root, runtime_course)
     shutil.rmtree(root, ignore_errors=True)
 
 
@@ -336,7 +333,7 @@ def account() -> Iterator[pwd.struct_passwd]:
 
 
 @pytest.fixture
-def user(account: pwd.struct_passwd, place: Path, payload: Path) -> Iterator[User]:
+def user(account: pwd.struct_passwd, place: Path, payload: Path, way: None) -> Iterator[User]:
     """With `spec --rootless` done; nothing of it is left afterwards."""
     home = place / "home"
     rootfs = home / "bundle/rootfs"
@@ -385,6 +382,7 @@ def other_profile(place: Path) -> Iterator[str]:
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """What all of these tests need, and what a peer does not do or nobody asked for."""
+    ways.select(config, items)
     if _chosen(config) in {"runc", "crun"}:
         ours = [item for item in items if item.get_closest_marker("pyrun_only")]
         config.hook.pytest_deselected(items=ours)

@@ -20,6 +20,7 @@ from life.bundles import Bundle, sentence
 
 NAMES = ("pyrun", "runc", "crun")
 TIMEOUT = 20.0  # seconds that any command line may take
+NO_FAST = "PYRUN_NO_FAST"  # goes with each command line, whatever environment it is given
 SEPARATOR = "\036\n"
 
 
@@ -74,11 +75,12 @@ def executable(name: str) -> str:
 class Runtime:
     """A runtime with a state folder of its own."""
 
-    def __init__(self, name: str, root: Path, *, again: bool = False) -> None:
+    def __init__(self, name: str, root: Path, course: str = "") -> None:
         self.name = name
         self.path = executable(name)
         self.root = root
-        self.again = again  # every exec is the second one with these words
+        self.again = course == "again"  # every exec is the second one with these words
+        self.warmed = course == "warmed"  # every container is the second one of its bundle
 
     def command(self, *args: str | Path, options: Sequence[str | Path] = ()) -> list[str]:
         """The words of a command line; `options` are global ones."""
@@ -92,6 +94,8 @@ class Runtime:
         **keywords: Any,
     ) -> subprocess.Popen[bytes]:
         """The command line as a process, for the caller to wait for."""
+        if keywords.get("env") is not None and NO_FAST in os.environ:
+            keywords["env"] = {NO_FAST: os.environ[NO_FAST], **keywords["env"]}
         return subprocess.Popen([*prefix, *self.command(*args, options=options)], **keywords)
 
     def __call__(
@@ -151,6 +155,7 @@ class Container:
         if verbs:
             self.bundle.say(*verbs)
         self.bundle.save()
+        self._warm("run")
         return self.runtime("run", *flags, "--bundle", self.bundle.path, self.id, **keywords)
 
     def create(
@@ -166,6 +171,7 @@ class Container:
         if verbs:
             self.bundle.say(*verbs)
         self.bundle.save()
+        self._warm(verb)
         words = [verb, "--bundle", self.bundle.path, "--pid-file", self.pid_file, *flags, self.id]
         with open(self.output, "wb") as output, tempfile.TemporaryFile() as err:
             process = self.runtime.popen(
@@ -178,6 +184,30 @@ class Container:
                 **keywords,
             )
             return Result(ended(process, TIMEOUT), "", _content(err))
+
+    def _warm(self, verb: str) -> None:
+        """On that way, another container of this bundle first, which leaves a template. When it
+        fails, so will this one, and say why."""
+        if not self.runtime.warmed:
+            return
+        words = self.bundle.config.get("process", {}).get("args", [])
+        nothing = [words[0], "exit", *words[2:]] if words[:1] == ["/payload"] and words[1:] else []
+        if verb == "run" and not nothing:
+            return
+        if verb == "run":  # in as many words: what differs is filled in
+            self.bundle.process["args"] = nothing
+            self.bundle.save()
+        null, name = subprocess.DEVNULL, f"{self.id}-before"
+        pid_file = self.bundle.path / "pid-before"
+        line = [verb, "--bundle", self.bundle.path, "--pid-file", pid_file, name]
+        ended(self.runtime.popen(*line, stdin=null, stdout=null, stderr=null), TIMEOUT)
+        self.runtime("delete", "--force", name)
+        with contextlib.suppress(FileNotFoundError, ChildProcessError):
+            os.waitpid(int(pid_file.read_text()), 0)
+        pid_file.unlink(missing_ok=True)
+        if verb == "run":
+            self.bundle.process["args"] = words
+            self.bundle.save()
 
     def created(self, *verbs: str, **keywords: Any) -> Container:
         """create(), which must work."""

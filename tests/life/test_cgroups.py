@@ -17,6 +17,7 @@ from life.bundles import Bundle
 from life.runtimes import Container, eventually
 from needs import excuse, needs
 
+pytestmark = pytest.mark.warmed
 with_peers = pytest.mark.with_peers
 differs = pytest.mark.differs
 on_v1 = needs("cgroup_v1_controllers")

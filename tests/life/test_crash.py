@@ -142,7 +142,6 @@ def kill_everywhere(victim: Victim, words: list[str], begin: str, count: int) ->
     assert victim.killed > len(places) * 0.8
 
 
-@pytest.mark.both_ways
 @pytest.mark.parametrize("view", hierarchies.VIEWS)
 def test_create(victim: Victim, view: str) -> None:
     container = victim.container
@@ -161,7 +160,6 @@ def test_create_with_help(victim: Victim, change: Callable[[Bundle], None]) -> N
     kill_everywhere(victim, words, "mkdir", 20)
 
 
-@pytest.mark.both_ways
 def test_run(victim: Victim) -> None:
     """Detached: past READY there is a program to start."""
     container = victim.container
@@ -169,7 +167,6 @@ def test_run(victim: Victim) -> None:
     kill_everywhere(victim, words, "clone3", 12)
 
 
-@pytest.mark.both_ways
 @pytest.mark.parametrize(
     ("verb", "flags", "running"),
     [("start", [], False), ("delete", [], False), ("delete", ["--force"], True)],
@@ -235,7 +232,6 @@ def test_kill_of_a_creating_runtime_takes_its_init_along(
     assert container.start().code == 1
 
 
-@pytest.mark.both_ways
 @pytest.mark.parametrize("name", ["state.json", "intent.json"])
 @pytest.mark.parametrize("damage", ["", "{", "[]", "{}", '{"init_process_pid": "x"}', "\0" * 10])
 def test_damaged_record(container: Container, name: str, damage: str) -> None:
@@ -290,7 +286,6 @@ def test_damaged_records(container: Container, lost: str) -> None:
             Path(left).rmdir()
 
 
-@pytest.mark.both_ways
 def test_pid_that_another_process_has(container: Container) -> None:
     """A pid is not believed without the time at which its process started."""
     container.created("sleep 100")

@@ -21,7 +21,11 @@ from life.runtimes import Container, eventually
 from life.test_crash import Victim, points
 from needs import needs
 
-pytestmark = [needs("strace"), pytest.mark.pyrun_only("no peer keeps this promise")]
+pytestmark = [
+    needs("strace"),
+    pytest.mark.pyrun_only("no peer keeps this promise"),
+    pytest.mark.one_way("Python's calls; the launcher's are in test_exec_templates_crash.py"),
+]
 
 FAILURES = {
     "memfd_create": "EMFILE",

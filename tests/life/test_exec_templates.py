@@ -21,7 +21,11 @@ from life.templates import LOOK, Joiner, damage, with_hooks, without_numbers
 from life.test_exec_crash import child_of
 from needs import needs
 
-pytestmark = [needs("root", "strace"), pytest.mark.pyrun_only("no peer has templates")]
+pytestmark = [
+    needs("root", "strace"),
+    pytest.mark.pyrun_only("no peer has templates"),
+    pytest.mark.one_way("templates are the launcher's"),
+]
 
 
 def test_the_same_process(joiner: Joiner, monkeypatch: pytest.MonkeyPatch) -> None:

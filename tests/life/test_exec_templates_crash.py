@@ -23,7 +23,11 @@ from life.test_crash import Victim, points
 from life.test_exec_crash import FAILURES, check, processes
 from needs import needs
 
-pytestmark = [needs("root", "strace"), pytest.mark.pyrun_only("no peer has templates")]
+pytestmark = [
+    needs("root", "strace"),
+    pytest.mark.pyrun_only("no peer has templates"),
+    pytest.mark.one_way("templates are the launcher's"),
+]
 
 
 @pytest.fixture

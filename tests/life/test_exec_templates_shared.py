@@ -15,7 +15,11 @@ from life.runtimes import Container
 from life.templates import LOOK, Joiner, with_hooks, without_numbers
 from needs import needs
 
-pytestmark = [needs("root", "strace"), pytest.mark.pyrun_only("no peer has templates")]
+pytestmark = [
+    needs("root", "strace"),
+    pytest.mark.pyrun_only("no peer has templates"),
+    pytest.mark.one_way("templates are the launcher's"),
+]
 
 
 Others = Callable[..., Joiner]

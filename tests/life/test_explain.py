@@ -18,7 +18,6 @@ from pyrun.failed_program import host
 with_peers = pytest.mark.with_peers
 pyrun_only = pytest.mark.pyrun_only
 differs = pytest.mark.differs
-both_ways = pytest.mark.both_ways
 
 AMD64, ARM64 = 62, 183
 LOADER = "/lib64/ld-linux-x86-64.so.2"
@@ -274,7 +273,6 @@ EXECUTED: dict[str, tuple[Prepare, str, str]] = {
 
 
 @pyrun_only("the text")
-@both_ways
 @pytest.mark.parametrize("verb", ["start", "run"])
 @pytest.mark.parametrize("name", EXECUTED)
 def test_not_executed(container: Container, bundle: Bundle, name: str, verb: str) -> None:
@@ -299,7 +297,6 @@ def test_not_executed_for_engines(container: Container, bundle: Bundle, name: st
 
 
 @pyrun_only("the text")
-@both_ways
 def test_seccomp_that_forbids_to_look(container: Container, bundle: Bundle) -> None:
     """The report is out before anything is looked at, which the filter may even kill for."""
     program(bundle, "#!/absent\n")

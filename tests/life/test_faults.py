@@ -7,6 +7,7 @@ that this machine has not are excused: a virtual machine has them (docs/vm.md)."
 from __future__ import annotations
 
 import errno
+import os
 import random
 import subprocess
 import time
@@ -75,6 +76,7 @@ def ground(
         yield found
 
 
+@pytest.mark.one_way("a kind of container says it")
 @pytest.mark.parametrize(("name", "kind_name"), chosen())
 def test_faults(ground: Ground, name: str, kind_name: str) -> None:
     sweep(ground, name, kind_name)
@@ -139,13 +141,13 @@ def sweep(here: Ground, name: str, kind_name: str, chooses: Chooses = every_faul
     assert missed <= max(1, len(tried) // 5), tally
 
 
+@pytest.mark.one_way("a kind of container says it")
 @pytest.mark.parametrize("kind_name", ["plain", "python", "userns", "hooks"])
 @pytest.mark.parametrize("name", ["create", "run", "exec"])
 def test_no_process_can_be_made(ground: Ground, name: str, kind_name: str) -> None:
     sweep(ground, name, kind_name, no_process)
 
 
-@pytest.mark.both_ways
 def test_start_leaves_a_fifo_that_stays(container: Container, bundle: Bundle) -> None:
     """The program runs by then: that is no failure of start."""
     container.created("sleep 100")
@@ -159,6 +161,7 @@ def test_start_leaves_a_fifo_that_stays(container: Container, bundle: Bundle) ->
     assert (container.runtime.root / container.id / "exec.fifo").exists()
 
 
+@pytest.mark.one_way("these calls are Python's")
 def test_run_says_that_the_init_got_no_answer(
     container: Container, bundle: Bundle, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -187,6 +190,7 @@ def test_run_says_that_the_init_got_no_answer(
     assert verbs.status_of(container) == ""
 
 
+@pytest.mark.one_way("these calls are Python's")
 def test_bounding_set_that_can_not_be_read(
     container: Container, bundle: Bundle, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -230,6 +234,7 @@ def test_record_that_can_not_be_read_now(
         assert mark.exists()
 
 
+@pytest.mark.one_way("these calls are Python's")
 def test_exec_says_that_the_process_got_no_answer(
     container: Container, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -245,6 +250,7 @@ def test_exec_says_that_the_process_got_no_answer(
     assert ended.errors.count("\n") == 1, ended
 
 
+@pytest.mark.one_way("these calls are Python's")
 def test_exec_waits_though_the_launcher_has_no_memory(
     container: Container, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -257,6 +263,7 @@ def test_exec_waits_though_the_launcher_has_no_memory(
     assert (ended.code, ended.output, ended.errors) == (0, "up\n\036\n", "")
 
 
+@pytest.mark.one_way("these calls are Python's")
 @pytest.mark.parametrize("verb", ["exec", "run"])
 def test_lock_that_can_not_be_given_back(
     container: Container, bundle: Bundle, monkeypatch: pytest.MonkeyPatch, verb: str
@@ -277,6 +284,7 @@ def test_lock_that_can_not_be_given_back(
     assert (ended.code, ended.errors) == (0, "")
 
 
+@pytest.mark.one_way("a poll of the launcher")
 def test_start_waits_whatever_fails(container: Container) -> None:
     """A failed poll gave the rest to Python, which found the container running."""
     container.created("sleep 100")
@@ -292,6 +300,7 @@ def test_start_waits_whatever_fails(container: Container) -> None:
     assert (len(hits), ended.code, ended.errors) == (1, 0, "")
 
 
+@pytest.mark.one_way("the launcher's template")
 def test_create_by_a_template_without_a_fifo(container: Container, bundle: Bundle) -> None:
     """It opened the one end and waited for the other, which nobody had."""
     bundle.say("sleep 100")
@@ -331,14 +340,9 @@ def test_poststop_hook_that_can_not_be_begun(
     assert mark.exists()
 
 
-@pytest.mark.parametrize("again", [False, True])
-def test_stage_that_is_killed(
-    container: Container, monkeypatch: pytest.MonkeyPatch, again: bool
-) -> None:
+def test_stage_that_is_killed(container: Container) -> None:
     """It has made a sibling, and can't say so: that one waits for a word with the socket open, and
     nobody saw that nothing more would come."""
-    if not again:
-        monkeypatch.setenv("PYRUN_NO_FAST", "1")
     container.started("sleep 100")
     for _ in range(2):
         traced = run(container, Kind(), "exec")
@@ -354,9 +358,11 @@ def test_stage_that_is_killed(
     assert failing.hit
     assert not ended.hung
     assert ended.errors.count("\n") == bool(ended.code)
-    assert ended.code or again  # by Python, after the short way has failed
+    if "PYRUN_NO_FAST" in os.environ:  # or by Python, after the short way has failed
+        assert ended.code
 
 
+@pytest.mark.one_way("what the launcher leaves to Python")
 def test_delete_whose_folder_stays_at_first(container: Container) -> None:
     """All but the empty folder was gone, and Python, asked for the rest, found no container."""
     container.created("sleep 100")

@@ -15,7 +15,6 @@ from life.bundles import Bundle
 from life.runtimes import Container, eventually
 from life.test_hooks import ORDER, Hooks
 
-pytestmark = pytest.mark.both_ways
 pyrun_only = pytest.mark.pyrun_only
 
 OUT, ERR = "run.oci.hooks.stdout", "run.oci.hooks.stderr"

@@ -16,7 +16,6 @@ from life.bundles import Bundle
 from life.runtimes import Container, eventually
 from life.test_hooks import ORDER, Hooks
 
-pytestmark = pytest.mark.both_ways
 SCHEMA = Path(__file__).parents[2] / "spec/state.schema.json"
 SOME = "head -c 3000000 /dev/zero | tr '\\0' x; echo the end"
 KEPT = 1024  # bytes of one hook's output

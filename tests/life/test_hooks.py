@@ -18,7 +18,6 @@ from life.bundles import Bundle, bind
 from life.mountinfo import mounts
 from life.runtimes import Container, eventually
 
-pytestmark = pytest.mark.both_ways
 with_peers = pytest.mark.with_peers
 differs = pytest.mark.differs
 

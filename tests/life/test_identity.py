@@ -14,6 +14,7 @@ from life.bundles import CAPABILITIES, Bundle
 from life.runtimes import Container, Runtime
 from pyrun.linux import RLIMITS
 
+pytestmark = pytest.mark.warmed
 with_peers = pytest.mark.with_peers
 differs = pytest.mark.differs
 pyrun_only = pytest.mark.pyrun_only

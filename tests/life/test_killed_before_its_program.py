@@ -44,7 +44,6 @@ def deaths(bundle: Bundle) -> int:
     return (bundle.path / "trace").read_text().count("+++ killed by SIGKILL +++")
 
 
-@pytest.mark.both_ways
 @pytest.mark.parametrize("flags", [[], ["--detach"]])
 def test_run(container: Container, deadly: Bundle, flags: list[str]) -> None:
     """What is left of it is taken away."""
@@ -55,6 +54,7 @@ def test_run(container: Container, deadly: Bundle, flags: list[str]) -> None:
     assert container.runtime("state", container.id).code == 1
 
 
+@pytest.mark.one_way("a template is the launcher's")
 @pytest.mark.parametrize("flags", [[], ["--detach"]])
 def test_run_by_a_template(container: Container, flags: list[str], bundle: Bundle) -> None:
     """Killed at its execve, each time: by a template and then by Python."""
@@ -67,7 +67,6 @@ def test_run_by_a_template(container: Container, flags: list[str], bundle: Bundl
     assert container.runtime("state", container.id).code == 1
 
 
-@pytest.mark.both_ways
 def test_start(container: Container, deadly: Bundle) -> None:
     """Whoever waits for the init can have done so before we look: here nobody does."""
     container.created("print x")
@@ -77,7 +76,6 @@ def test_start(container: Container, deadly: Bundle) -> None:
     assert container.status() == "stopped"
 
 
-@pytest.mark.both_ways
 @pytest.mark.parametrize("flags", [[], ["--detach"]])
 def test_exec(container: Container, flags: list[str], bundle: Bundle) -> None:
     """Killed at its execve, each time: by a template and then by Python."""

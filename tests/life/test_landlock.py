@@ -19,7 +19,6 @@ from needs import excuse, needs
 
 pytestmark = [
     pytest.mark.pyrun_only("the annotation"),
-    pytest.mark.both_ways,
     needs("root", "landlock"),
 ]
 NAME = "org.pyrun.landlock"

@@ -269,13 +269,8 @@ def test_delete_leaves_nothing(container: Container, bundle: Bundle, mapped: boo
     assert (outside / "kept").read_text() == "kept"
 
 
-@pytest.mark.parametrize("python", [False, True])
-def test_delete_of_a_stopped_one(
-    container: Container, monkeypatch: pytest.MonkeyPatch, python: bool
-) -> None:
+def test_delete_of_a_stopped_one(container: Container) -> None:
     """Without --force it is the launcher's verb, which leaves it to Python."""
-    if python:
-        monkeypatch.setenv("PYRUN_NO_FAST", "1")
     container.started("mkdir /data/sub", "write /data/sub/x y", flags=["--ephemeral"])
     container.wait()
     assert (place(container) / "top/upper/data/sub/x").read_text() == "y"

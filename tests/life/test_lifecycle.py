@@ -16,7 +16,6 @@ import pytest
 from life.bundles import Bundle
 from life.runtimes import Container, Runtime, eventually
 
-pytestmark = pytest.mark.both_ways
 with_peers = pytest.mark.with_peers
 differs = pytest.mark.differs
 pyrun_only = pytest.mark.pyrun_only

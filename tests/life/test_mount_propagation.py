@@ -45,6 +45,7 @@ sys.exit(child.returncode)
 """
 
 
+@pytest.mark.usefixtures("way")
 @pytest.mark.parametrize("word", [None, "rshared", "shared", "private", "runbindable"])
 @pytest.mark.parametrize("kinds", [(), ("user",)])
 def test_a_shared_host_sees_nothing(

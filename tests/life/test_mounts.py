@@ -16,6 +16,7 @@ from life.bundles import Bundle, bind, mount
 from life.mountinfo import mounts
 from life.runtimes import Container
 
+pytestmark = pytest.mark.warmed
 with_peers = pytest.mark.with_peers
 differs = pytest.mark.differs
 

@@ -28,7 +28,11 @@ from life.runtimes import Container, eventually
 from needs import needs
 from pyrun import ops
 
-pytestmark = [needs("root", "cc"), pytest.mark.pyrun_only("its own points")]
+pytestmark = [
+    needs("root", "cc"),
+    pytest.mark.pyrun_only("its own points"),
+    pytest.mark.one_way("the points are Python's and the executor's"),
+]
 
 VARIABLE = "PYRUN_FAULT"
 WHATS = ("KILL", "ENOSPC")

@@ -15,6 +15,7 @@ import pytest
 from life.bundles import Bundle, bind
 from life.runtimes import Container, eventually
 
+pytestmark = pytest.mark.warmed
 with_peers = pytest.mark.with_peers
 differs = pytest.mark.differs
 

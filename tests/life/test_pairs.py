@@ -42,7 +42,6 @@ pytestmark = [needs("root"), pytest.mark.pyrun_only("the peers have no lock")]
 
 POINTS = 1  # of each pair, in a sample
 SECONDS = len(VERBS) - 1 if ALL else 2  # how many others are tried as the second
-WAYS = (False, True) if ALL else (False,)  # whether all verbs go by Python
 PLAIN = Kind()
 PAUSE = 0.15  # seconds that the second verb sleeps in, until it is taken to wait for the first
 TEMPLATES = 0.3  # seconds from one that is left to the next at least
@@ -128,16 +127,7 @@ def race_of(first: str, second: str) -> Race | None:
 
 
 @pytest.mark.parametrize("first", VERBS)
-@pytest.mark.parametrize("python", WAYS, ids=str)
-def test_pairs(
-    container: Container,
-    bundle: Bundle,
-    first: str,
-    python: bool,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    if python:
-        monkeypatch.setenv("PYRUN_NO_FAST", "1")
+def test_pairs(container: Container, bundle: Bundle, first: str) -> None:
     pair = Pair(container, bundle, first)
     others = [name for name in VERBS if name != first]
     wrong = []
@@ -145,7 +135,7 @@ def test_pairs(
         begin = time.monotonic()
         tried = sample(pair.points, POINTS)
         found = [error for at in tried if (error := pair.at(second, at))]
-        way = "python" if python else "short"
+        way = "python" if "PYRUN_NO_FAST" in os.environ else "short"
         taken = f"{time.monotonic() - begin:.0f} s"
         tell(f"{first} {second} {way}: {len(tried)} points, {pair.missed} missed, {taken}")
         wrong += found
@@ -153,6 +143,7 @@ def test_pairs(
     assert pair.missed <= 1 + len(pair.points) // 5
 
 
+@pytest.mark.one_way("Python's lock, which is taken out of it")
 def test_a_lock_that_is_missing_is_seen(
     container: Container,
     bundle: Bundle,

@@ -14,7 +14,7 @@ from life.bundles import Bundle
 from life.runtimes import Container, eventually
 from needs import needs
 
-pytestmark = [pytest.mark.both_ways, needs("root")]
+pytestmark = needs("root")
 with_peers = pytest.mark.with_peers
 differs = pytest.mark.differs
 pyrun_only = pytest.mark.pyrun_only

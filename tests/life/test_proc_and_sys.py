@@ -14,6 +14,7 @@ from life.mountinfo import mounts
 from life.runtimes import Container
 from needs import excuse, needs
 
+pytestmark = pytest.mark.warmed
 with_peers = pytest.mark.with_peers
 differs = pytest.mark.differs
 on_v1 = needs("cgroup_v1_controllers")

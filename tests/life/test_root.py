@@ -12,6 +12,7 @@ from life.bundles import Bundle, bind
 from life.mountinfo import mounts
 from life.runtimes import Container
 
+pytestmark = pytest.mark.warmed
 with_peers = pytest.mark.with_peers
 differs = pytest.mark.differs
 

@@ -13,6 +13,7 @@ from life.bundles import Bundle, Config
 from life.runtimes import Container
 from needs import excuse
 
+pytestmark = pytest.mark.warmed
 with_peers = pytest.mark.with_peers
 differs = pytest.mark.differs
 pyrun_only = pytest.mark.pyrun_only

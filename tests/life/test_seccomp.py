@@ -12,6 +12,7 @@ import pytest
 from life.bundles import Bundle
 from life.runtimes import Container
 
+pytestmark = pytest.mark.warmed
 with_peers = pytest.mark.with_peers
 differs = pytest.mark.differs
 

@@ -17,7 +17,6 @@ from life.runtimes import Container, eventually
 from life.test_notify import Manager
 from needs import needs
 
-pytestmark = pytest.mark.both_ways
 with_peers = pytest.mark.with_peers
 differs = pytest.mark.differs
 pyrun_only = pytest.mark.pyrun_only

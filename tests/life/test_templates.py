@@ -24,6 +24,7 @@ from needs import needs
 pytestmark = [
     needs("root", "strace"),
     pytest.mark.pyrun_only("no peer has templates"),
+    pytest.mark.one_way("templates are the launcher's"),
 ]
 
 LOOK = (

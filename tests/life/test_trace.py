@@ -15,7 +15,7 @@ from jsonschema import Draft7Validator
 from life.bundles import Bundle, mount
 from life.runtimes import Container, eventually
 
-pytestmark = [pytest.mark.pyrun_only("the flag"), pytest.mark.both_ways]
+pytestmark = pytest.mark.pyrun_only("the flag")
 
 ROUNDED = 0.0005  # microseconds
 Events = list[dict[str, Any]]

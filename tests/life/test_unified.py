@@ -332,7 +332,6 @@ def test_systemd_s_v1_hierarchy_from_inside(
     assert found["/sys/fs/cgroup/systemd"].options >= {"nosuid", "noexec", "nodev"}
 
 
-@pytest.mark.both_ways
 def test_systemd_s_v1_hierarchy_from_outside(
     beside: Callable[[str], str], bundle: Bundle, cgroup: str
 ) -> None:

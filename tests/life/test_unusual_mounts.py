@@ -15,6 +15,7 @@ from life.mountinfo import mounts
 from life.runtimes import Container
 from life.test_mounts import mounted
 
+pytestmark = pytest.mark.warmed
 with_peers = pytest.mark.with_peers
 differs = pytest.mark.differs
 

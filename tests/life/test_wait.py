@@ -17,7 +17,7 @@ from life.bundles import Bundle
 from life.runtimes import Container, Result, eventually
 from needs import excuse, needs
 
-pytestmark = [pytest.mark.both_ways, pytest.mark.pyrun_only("the verb"), needs("root")]
+pytestmark = [pytest.mark.pyrun_only("the verb"), needs("root")]
 
 
 def keeps_status() -> bool:

@@ -15,7 +15,11 @@ from life.bundles import Bundle
 from life.runtimes import Container, Result, eventually
 from needs import needs
 
-pytestmark = [needs("strace"), pytest.mark.pyrun_only("no peer is in Python")]
+pytestmark = [
+    needs("strace"),
+    pytest.mark.pyrun_only("no peer is in Python"),
+    pytest.mark.one_way("it tells the ways apart"),
+]
 
 TRUE = [{"path": "/bin/true"}]
 
