@@ -18,7 +18,7 @@ import pytest
 from faults import verbs
 from faults.ground import Ground, standing
 from faults.invariants import check, check_gone
-from faults.kinds import KINDS
+from faults.kinds import Kind
 from faults.sampling import ALL, sample, tell
 from faults.stops import Ended, Stopped
 from life.runtimes import Container
@@ -41,17 +41,9 @@ def time_limit() -> None:
     """None, in place of that of every other test here: all takes long."""
 
 
-@pytest.fixture(params=["plain", "python"] if ALL else ["plain"])
-def ground(
-    make_container: Callable[[], Container],
-    place: Path,
-    request: pytest.FixtureRequest,
-    monkeypatch: pytest.MonkeyPatch,
-) -> Iterator[Ground]:
+@pytest.fixture
+def ground(make_container: Callable[[], Container], place: Path) -> Iterator[Ground]:
     """With a file system of its own for all that is on record."""
-    kind = KINDS[request.param]
-    if kind.python:
-        monkeypatch.setenv("PYRUN_NO_FAST", "1")
 
     def make() -> Container:
         container = make_container()
@@ -61,7 +53,7 @@ def ground(
             subprocess.run(words, check=True)
         return container
 
-    with standing(kind, place, make) as found:
+    with standing(Kind(), place, make) as found:
         yield found
 
 
@@ -76,7 +68,8 @@ def sweep(
 ) -> None:
     """A verb with any amount of something: with the most it succeeds."""
     here.keeps = bool(verbs.VERBS[name].before)
-    for _ in range(3):  # the first ones may leave a template
+    python = "PYRUN_NO_FAST" in os.environ
+    for _ in range(1 if python else 3):  # the first ones may leave a template
         here.ready(name)
         time.sleep(TEMPLATES)
         done = call(here, name)
@@ -96,7 +89,7 @@ def sweep(
             tell(f"{name}: {wrong[-1]}")
             here.clear()
     failed = [amount for amount, code in codes.items() if code]
-    way = "python" if here.kind.python else "short"
+    way = "python" if python else "short"
     tell(f"{name} {way}: of {len(codes)} limits of {what} it failed at {failed}")
     assert wrong == [], "\n".join(wrong)
     assert codes[amounts[-1]] == 0
