@@ -16,6 +16,7 @@ from .host import Host, Result, eventually, runtime_path
 from .image import NAME
 from .pairs import Pair
 from .screens import screen
+from .watched import Watched
 
 pytestmark = needs("root", "busybox", "containerd", "runc")
 Both = Pair[Ctr]
@@ -333,3 +334,13 @@ def test_runtime_that_the_engine_names(both: Both) -> None:
         return [told["Runtime"]["Name"], named, told["Image"] == NAME]
 
     assert both(exercise) == ["io.containerd.runc.v2", True, True]
+
+
+@needs("strace")
+def test_the_second_of_a_kind_takes_no_python(containerd_host: Host) -> None:
+    """docs/fast.md tells which containers are of a kind."""
+    watched = Watched(containerd_host, "/run/containerd/runc/default")
+    ctr = Ctr(containerd_host, str(watched.path))
+    for number in range(3):
+        assert ctr.sees(sh=f"echo {number}") == f"{number}"
+    assert watched.by_python("create") == [True, False, False]
