@@ -31,9 +31,9 @@ _bootstrap: Any = sys.modules["_frozen_importlib"]
 
 # Built-in modules that work before the other half is there. One that does not may end the process.
 EARLY = (
-    "_abc", "_blake2", "_codecs", "_imp", "_io", "_socket", "_stat", "_struct", "_thread",
-    "_warnings", "_weakref", "binascii", "builtins", "errno", "fcntl", "gc", "itertools", "marshal",
-    "posix", "select", "sys", "termios", "time",
+    "_abc", "_blake2", "_codecs", "_imp", "_io", "_json", "_posixsubprocess", "_socket", "_stat",
+    "_struct", "_thread", "_warnings", "_weakref", "binascii", "builtins", "errno", "fcntl", "gc",
+    "itertools", "marshal", "posix", "select", "sys", "termios", "time",
 )  # fmt: skip
 _whole = True
 _later: list[Callable[[], None]] = []

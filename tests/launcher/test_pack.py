@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import marshal
+import runpy
 import shutil
 import subprocess
 import sys
@@ -13,8 +14,10 @@ import pytest
 
 import pyrun as package
 from needs import needs
+from pyrun import pack
 
 FOLDER = Path(package.__file__).parent
+BUILDER = Path(__file__).parents[2] / "runtime/build/pack.py"
 
 # Imports its arguments one by one: none may bring another of them along.
 IN_ORDER = """
@@ -94,3 +97,11 @@ def test_without_a_pack(install: Path) -> None:
     pack.unlink()
     done = subprocess.run([install / "bin/pyrun", "state", "x"], capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (1, "pyrun: container does not exist: x\n")
+
+
+def test_what_may_be_built_in_works_with_half_of_python() -> None:
+    """Distributions differ in what of the standard library is a part of their interpreter. What is
+    not known to work early brings the other half with it, which costs as much again."""
+    wanted = runpy.run_path(str(BUILDER))["STANDARD"]
+    ours = [name for name in wanted if not name.startswith("encodings")]
+    assert [name for name in ours if name not in pack.EARLY] == []
