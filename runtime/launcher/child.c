@@ -4,9 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/sched.h>
 #include <poll.h>
-#include <sched.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -17,6 +15,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "../pyrun/kernel/spawn.h"
 #include "box.h"
 
 #ifndef MFD_EXEC
@@ -71,45 +70,29 @@ static int seal_plan(const char *plan, size_t size)
 
 // ---- The process. ----
 
-static void become_executor(int program, int socket, const char *title)
-{
-    char number[16];
-    char *const none[] = {NULL};
-    // The first descriptor that is not for the container. execveat(2) changes nothing of these.
-    const char *const words[] = {title, number, "3", NULL};
-
-    box_decimal(number, (uint32_t)socket);
-    if (fcntl(socket, F_SETFD, 0) == 0)
-        syscall(SYS_execveat, program, "", words, none, AT_EMPTY_PATH);
-    _exit(127);
-}
-
 bool child_start(struct child *out, const char *executor, const char *title, uint64_t namespaces,
                  int into)
 {
     int program = seal_program(executor);
-    int pair[2];
-    long pid = -1;
-    struct clone_args args = {
-        .flags = namespaces | CLONE_PIDFD | (into < 0 ? 0 : CLONE_INTO_CGROUP),
-        .pidfd = (uint64_t)(uintptr_t)&out->pidfd,
-        .exit_signal = SIGCHLD,
-        .cgroup = into < 0 ? 0 : (uint64_t)into,
-    };
+    char number[16];
+    // The first descriptor that is not for the container. execveat(2) changes nothing of these.
+    const char *words[] = {title, number, "3", NULL};
+    int pair[2], pid = -1;
 
     if (program < 0)
         return false;
     if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) == 0) {
-        pid = syscall(SYS_clone3, &args, sizeof args);
-        if (pid == 0)
-            become_executor(program, pair[1], title);
+        box_decimal(number, (uint32_t)pair[1]);
+        pid = pyrun_spawn(program, (char **)words, pair[1], namespaces, into, &out->pidfd);
         close(pair[1]);
         out->socket = pair[0];
-        if (pid < 0)
+        if (pid < 0) {
             close(pair[0]);
+            out->pidfd = -1;
+        }
     }
     close(program);
-    out->pid = (pid_t)pid;
+    out->pid = pid;
     return pid > 0;
 }
 

@@ -32,8 +32,18 @@ int pyrun_prlimit(int pid, int resource, uint64_t soft, uint64_t hard);
 int pyrun_join_session_keyring(const char *name, unsigned uid, unsigned gid);
 """)
 
-with open(os.path.join(os.path.dirname(os.path.abspath(__file__)), "linux.c")) as source:
-    ffi.set_source("pyrun.kernel._linux", source.read())
+
+def source() -> str:
+    """In one piece, so that OUT.c compiles anywhere."""
+    here = os.path.dirname(os.path.abspath(__file__))
+    texts = []
+    for name in ("spawn.h", "linux.c"):
+        with open(os.path.join(here, name), encoding="utf-8") as file:
+            texts.append(file.read())
+    return "".join(texts)
+
+
+ffi.set_source("pyrun.kernel._linux", source())
 
 if __name__ == "__main__":
     ffi.emit_c_code(sys.argv[1])
