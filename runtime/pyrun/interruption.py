@@ -17,6 +17,7 @@ NUMBERS = (1, 2, 15)  # SIGHUP, SIGINT, SIGTERM: signal(7)
 _held = -1  # a signalfd(2) of them
 _ignored = False
 _handed_on = False
+_told = False
 
 
 def catch() -> None:
@@ -91,4 +92,9 @@ def _handle() -> None:
 
 
 def _interrupted(number: int, _frame: object) -> None:
+    """Once: what comes behind the first must not interrupt its being undone."""
+    global _told
+    if _told:
+        return
+    _told = True
     raise Error(f"interrupted by signal {number}", code=128 + number)

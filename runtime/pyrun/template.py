@@ -9,7 +9,7 @@ import os
 
 from pyrun import log, sync, template_folder
 from pyrun.caller import VARIABLES
-from pyrun.compile import mount_options
+from pyrun.compile import cgroup_mounts, mount_options
 from pyrun.prepare import ACTING_ANNOTATIONS
 
 TYPE_CHECKING = False
@@ -70,6 +70,8 @@ def strangeness(prepared: Prepared) -> str:
     cgroup = prepared.cgroup
     if cgroup["manager"] != "cgroupfs" or (cgroup["layout"] == "v2" and len(cgroup["paths"]) > 1):
         found.append("the cgroup")
+    if cgroup_mounts.owner(prepared.config, prepared.facts):
+        found.append("a cgroup that is given away")
     if cgroup["rootless"] or not prepared.facts["privileged"] or prepared.facts["binds_devices"]:
         found.append("privileges")
     points = {op[1][0] for _, op in prepared.steps if op[0].startswith("sync")}

@@ -7,22 +7,12 @@ from __future__ import annotations
 import os
 
 from pyrun.cgroup import cgroupfs, devices, resources
-from pyrun.cgroup.plan import plan as cgroup_plan
 from pyrun.template_shape import UnfitError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
-
     from pyrun.prepare import Prepared
     from pyrun.types import Config
-
-
-def is_own(other: Prepared, known: dict[str, Any]) -> bool:
-    """Whether it lies below the caller's; `known`: facts.facts()."""
-    elsewhere = {**known, "own": dict.fromkeys(known["own"], "/Qz/Elsewhere")}
-    record = cgroup_plan(other.config, other.opts["id"], elsewhere)
-    return bool(record["paths"] != other.cgroup["paths"])
 
 
 def limits(other: Prepared, real: dict[str, str]) -> tuple[list[tuple[str, str]], bytes, bytes]:
@@ -36,6 +26,9 @@ def limits(other: Prepared, real: dict[str, str]) -> tuple[list[tuple[str, str]]
         from pyrun.cgroup import bpf, v2
 
         places = v2.directories(real[""])
+        # With fewer than there are it is no example for another.
+        if not places.keys() >= v2.directories(other.cgroup["mount"]).keys():
+            raise UnfitError("its cgroup has not all controllers")
         writes = _writes(resources.v2(wanted), dict.fromkeys(places, paths[""]), places)
         controllers = cgroupfs.read(f"{real['']}/cgroup.controllers").encode()
         return writes, controllers, b"" if devices.allows_all(rules) else bpf.program(rules)
@@ -54,6 +47,11 @@ def _writes(
     for _, controller, choices, optional in found:
         place = real.get(controller, "")
         there = [choice for choice in choices if place and os.path.exists(f"{place}/{choice[0]}")]
+        # What comes before the first could be there the next time: bfq's files come with a module.
+        if there and there[0] != choices[0]:
+            raise UnfitError(f"no {choices[0][0]}")
+        if there and there[0][0] == "cgroup.type":
+            raise UnfitError("what the cgroup above is may be another the next time")
         if there:
             writes.append((f"{paths[controller]}/{there[0][0]}", there[0][1]))
         elif not optional:

@@ -163,7 +163,7 @@ def make(prepared: Prepared, fifo: bool) -> bytes:
         _checks(other, known),
         (joined, directories, writes),
         planned,
-        flags=_flags(other, known, fifo),
+        flags=_flags(other, fifo),
         fast=shortcut.ordinary(container) | legacy,
         namespaces=prepared.flags,
         capabilities=facts["capabilities"],
@@ -305,10 +305,10 @@ def _checks(other: Prepared, known: dict[str, Any]) -> list[bytes]:
     return found
 
 
-def _flags(other: Prepared, known: dict[str, Any], fifo: bool) -> int:
+def _flags(other: Prepared, fifo: bool) -> int:
     found = {
         RUN: not fifo,
-        OWN: template_cgroup.is_own(other, known),
+        OWN: not ((other.config.get("linux") or {}).get("cgroupsPath") or "").startswith("/"),
         LATE: not IN_CGROUP & {op[0] for _, op in other.steps},
         INTO: other.cgroup["layout"] == "v2",
         KEYRING: other.facts["no_new_keyring"],

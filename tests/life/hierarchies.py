@@ -72,6 +72,16 @@ def has_memory() -> bool:
     return "memory" in unified.read_text().split() if unified.exists() else has_v1()
 
 
+def is_unified() -> bool:
+    """Whether v2 alone is in view."""
+    return (TOP / "cgroup.procs").exists()
+
+
+def directory(path: str) -> Path:
+    """Where a cgroup is, on v1 in one of the hierarchies."""
+    return TOP / ("." if is_unified() else "pids") / path.lstrip("/")
+
+
 VIEWS = ("host", "unified") if has_v1() else ("host",)
 
 

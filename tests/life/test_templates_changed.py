@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import signal
@@ -37,15 +36,6 @@ def view(request: pytest.FixtureRequest, subreaper: None) -> Iterator[None]:
 @pytest.fixture
 def maker(container: Container) -> Maker:
     return Maker(container)
-
-
-def unified() -> bool:
-    return (hierarchies.TOP / "cgroup.procs").exists()
-
-
-def directory(path: str) -> Path:
-    """Where a cgroup is, in one hierarchy."""
-    return hierarchies.TOP / ("." if unified() else "pids") / path.lstrip("/")
 
 
 # ---- What is not as it was is for Python. ----
@@ -189,14 +179,14 @@ def test_a_used_cgroup(maker: Maker) -> None:
     """Somebody else's: it is refused, and stays as it is."""
     maker.prime()
     path = maker.container.bundle.linux["cgroupsPath"]
-    place = directory(path)
+    place = hierarchies.directory(path)
     place.mkdir(parents=True)
     other = subprocess.Popen(["sleep", "1000"])
     (place / "cgroup.procs").write_text(f"{other.pid}")
     result, python = maker.make()
     assert (result.code, python, str(place) in result.err) == (1, True, True)
     assert (place / "cgroup.procs").read_text() == f"{other.pid}\n"
-    assert unified() or not Path(f"/sys/fs/cgroup/memory{path}").exists()
+    assert hierarchies.is_unified() or not Path(f"/sys/fs/cgroup/memory{path}").exists()
     other.kill()
     other.wait()
     assert eventually(lambda: _is_removed(place))
@@ -312,7 +302,7 @@ def test_what_cannot_be_undone_is_left_to_delete(maker: Maker) -> None:
     maker.prime()
     (maker.container.bundle.rootfs / "payload").unlink()
     path = maker.container.bundle.linux["cgroupsPath"]
-    below = directory(path) / "below"
+    below = hierarchies.directory(path) / "below"
     slow = ["strace", "-qq", "-o", "/dev/null", "-e", "inject=poll:delay_enter=500000:when=1"]
     container = maker.container
     with open(container.bundle.path / "errors", "w+") as errors:
@@ -331,7 +321,11 @@ def test_another_mount_of_a_hierarchy(maker: Maker, tmp_path: Path) -> None:
     """Which hierarchies are there, and where, is for Python to look at."""
     maker.prime()
     # To mount the unified one anew would change its options for everybody.
-    words = ["--bind", hierarchies.TOP] if unified() else ["-t", "cgroup", "-o", "pids", "cgroup"]
+    words = (
+        ["--bind", hierarchies.TOP]
+        if hierarchies.is_unified()
+        else ["-t", "cgroup", "-o", "pids", "cgroup"]
+    )
     subprocess.run(["mount", *words, tmp_path], check=True)
     try:
         result, python = maker.make()
@@ -345,25 +339,3 @@ def test_another_personality(maker: Maker) -> None:
     maker.prime()
     result, python = maker.make(prefix_more=["setarch", "i686"])
     assert (result.code, python) == (0, True)
-
-
-def test_a_cgroup_above_that_is_not_ready(maker: Maker) -> None:
-    """On v2 it passes no controllers on, on v1 it is in one hierarchy alone: Python sees to it."""
-    linux = maker.container.bundle.linux
-    maker.prime()
-    above = Path(linux["cgroupsPath"]).with_name("above")
-    directory(f"{above}").mkdir()
-    linux["cgroupsPath"] = f"{above}/{maker.container.id}"
-    result, python = maker.make()
-    made = directory(linux["cgroupsPath"])
-    if unified():
-        offered = (hierarchies.TOP / "cgroup.controllers").read_text()
-        assert (result, python) == ((0, "", ""), bool(offered.strip()))
-        assert (made / "cgroup.controllers").read_text() == offered
-    else:
-        assert (result, python) == ((0, "", ""), True)
-    assert str(maker.container.pid) in (made / "cgroup.procs").read_text().split()
-    maker.delete()
-    for place in leftovers.hierarchies():
-        with contextlib.suppress(FileNotFoundError):
-            (place / f"{above}"[1:]).rmdir()

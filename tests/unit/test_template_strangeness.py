@@ -24,7 +24,12 @@ def container(**linux: Any) -> Any:
     return SimpleNamespace(
         opts={},
         config={"process": {}, "linux": linux},
-        facts={**dict.fromkeys(template.FACTS, 0), "privileged": True, "binds_devices": False},
+        facts={
+            **dict.fromkeys(template.FACTS, 0),
+            "privileged": True,
+            "binds_devices": False,
+            "cgroup_layout": "v1",
+        },
         cgroup={"manager": "cgroupfs", "layout": "v1", "rootless": False},
         steps=[],
     )
