@@ -17,7 +17,11 @@ from life.runtimes import Container
 from life.templates import Maker
 from needs import needs
 
-pytestmark = [needs("root", "strace"), pytest.mark.pyrun_only("no peer has templates")]
+pytestmark = [
+    needs("root", "strace"),
+    pytest.mark.pyrun_only("no peer has templates"),
+    pytest.mark.one_way("templates are the launcher's"),
+]
 
 
 @pytest.fixture(scope="module", autouse=True, params=hierarchies.VIEWS)
