@@ -97,7 +97,7 @@ def test_a_program_that_is_not_there(both: Both) -> None:
 
 @pytest.mark.long
 @pytest.mark.parametrize(("pid", "shared"), [(CONTAINER, False), (POD, True), (NODE, False)])
-def test_namespaces(both: Both, pid: int, shared: bool) -> None:
+def test_namespaces(both: Both, pods_host: Host, pid: int, shared: bool) -> None:
     """Network, ipc and names are the pod's; processes are if it is asked for."""
 
     def exercise(engine: Cri) -> list[object]:
@@ -113,7 +113,7 @@ def test_namespaces(both: Both, pid: int, shared: bool) -> None:
 
     same, first, address = both(exercise)
     assert same == ["net", "ipc", "uts", *(["pid"] if shared or pid == NODE else [])]
-    assert first == ("sleep" if pid != NODE else "catatonit")
+    assert first == (pods_host.ask("cat", "/proc/1/comm") if pid == NODE else "sleep")
     assert address is True
 
 
