@@ -138,6 +138,9 @@ def memory(
     there: list[contestants.Runtime], commands: process.Commands, count: int
 ) -> dict[str, dict[str, float]]:
     """{contestant: {part: median KiB}}."""
+    # Of a program that was just installed the kernel maps more around what is asked for.
+    os.sync()
+    Path("/proc/sys/vm/drop_caches").write_text("1")
     found = {}
     for runtime in there:
         series = [jobs.peaks(runtime, commands) for _ in range(count)]

@@ -4,15 +4,14 @@ same of a process that `exec` brings in."""
 
 from __future__ import annotations
 
-import re
+from _json import scanstring
 from _struct import pack
-from json.decoder import scanstring  # type: ignore[attr-defined]
 
 from pyrun.compile import donations, mount_options
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
     from typing import Any
 
     from pyrun.types import Config
@@ -28,8 +27,7 @@ VALUE = 0x8000_0000
 SPECIAL = ("/proc", "/sys", "/dev")
 # Variables of the container that the compiler looks into.
 INSPECTED = ("PATH", "HOME", "LISTEN_PID", "LISTEN_FDS")
-# Of a value that is no string in JSON, the quotes belong to the mark.
-MARKS = re.compile(rb'"QzText(00[3456])Zq"|(?:/QzPath|QzText)(\d{3})Zq')
+NO_STRINGS = (UMASK, STDIO, PID, STARTED)  # in JSON: the quotes belong to the mark
 
 
 class UnfitError(Exception):
@@ -194,15 +192,29 @@ def text_of(data: bytes) -> bytes:
     """A text of the file: literals, and values where there are marks."""
     pieces = []
     at = 0
-    for found in MARKS.finditer(data):
-        literal = data[at : found.start()]
-        if literal:
-            pieces.append(pack("=I", len(literal)) + literal)
-        pieces.append(pack("=I", VALUE | int(found[1] or found[2])))
-        at = found.end()
+    for begin, end, value in _marks(data):
+        if begin > at:
+            pieces.append(pack("=I", begin - at) + data[at:begin])
+        pieces.append(pack("=I", VALUE | value))
+        at = end
     if data[at:]:
         pieces.append(pack("=I", len(data) - at) + data[at:])
     return pack("=I", len(pieces)) + b"".join(pieces)
+
+
+def _marks(data: bytes) -> Iterator[tuple[int, int, int]]:
+    """(begin, end, value) of each."""
+    at = data.find(b"Qz")
+    while at >= 0:
+        kind, number, end = data[at : at + 6], data[at + 6 : at + 9], at + 11
+        if number.isdigit() and data[at + 9 : end] == b"Zq":
+            value = int(number)
+            if kind == b"QzText":
+                quoted = value in NO_STRINGS and data[at - 1 : at] == b'"' == data[end : end + 1]
+                yield at - quoted, end + quoted, value
+            elif kind == b"QzPath" and data[at - 1 : at] == b"/":
+                yield at - 1, end, value
+        at = data.find(b"Qz", at + 2)
 
 
 def is_marked(text: str) -> bool:
