@@ -107,7 +107,8 @@ def agree(
             different = differences(reference, _observed(peer, commands, words))
         except process.CommandError as error:
             peer.clean(commands)
-            others.append(f"{where}{peer.name} does not work here: {error}")
+            why = str(error).splitlines()[-1]  # of many, what it gave up for
+            others.append(f"{where}{peer.name} does not work here: {why}")
             continue
         if different:
             others.append(f"{where}{peer.name} did not do the same work: {'; '.join(different)}")
