@@ -90,7 +90,7 @@ static bool set_limits(void)
 
 // ---- In the unified hierarchy. ----
 
-// Where those above do not pass on all of its controllers, Python sees to it.
+// Where those above do not pass on all of its controllers, or stand still, Python sees to it.
 static bool open_place(void)
 {
     const struct template *from = &us.template;
@@ -102,7 +102,13 @@ static bool open_place(void)
         !template_fill(from, template_next(&directory), filled, end))
         return false;
     us.place = open(filled, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    length = us.place < 0 ? -1 : box_read(us.place, "cgroup.controllers", text, sizeof text);
+    length = us.place < 0 ? -1 : box_read(us.place, "cgroup.events", text, sizeof text - 1);
+    if (length < 0)
+        return false;
+    text[length] = '\0';
+    if (strstr(text, "frozen 1")) // the process would never become the executor
+        return false;
+    length = box_read(us.place, "cgroup.controllers", text, sizeof text);
     return length >= 0 && template_fill(from, from->texts[TEXT_CONTROLLERS], filled, end) &&
            (size_t)length == strlen(filled) && memcmp(text, filled, (size_t)length) == 0;
 }

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from life import hierarchies
+from life import hierarchies, leftovers
 from life.bundles import Bundle, mount
 from life.exec_steps import NOT_STARTED
 from life.runtimes import Container, eventually
@@ -57,6 +57,21 @@ def test_born_there(running: Container) -> None:
     text = trace.read_text()
     assert "CLONE_INTO_CGROUP" in text
     assert "cgroup.procs" not in text
+
+
+@pyrun_only("the peers wait for ever")
+def test_a_frozen_cgroup_above(container: Container, bundle: Bundle) -> None:
+    """No process can begin there: also where the container is of a known shape."""
+    above = hierarchies.TOP / leftovers.PARENT / f"above-{container.id}"
+    above.mkdir(parents=True)
+    bundle.linux["cgroupsPath"] = f"/{above.relative_to(hierarchies.TOP)}/box"
+    for frozen in (True, False, True):
+        (above / "cgroup.freeze").write_text(f"{int(frozen)}")
+        result = container.create()
+        assert (result.code, "is frozen: no process can begin" in result.err) == (frozen, frozen)
+        assert (above / "box").exists() is not frozen
+        assert container.delete("--force").code == 0
+    above.rmdir()
 
 
 @with_peers

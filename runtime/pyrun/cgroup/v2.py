@@ -34,6 +34,7 @@ def create(record: dict[str, Any], wanted: dict[str, Any], rules: devices.Policy
         permission.go_without(record, error, [write[0] for write in found])
         return
     record["paths"] = {"": path}
+    _refuse_frozen(path, permission.pointer(record))
     if NAMED in planned:
         make_beside(record, planned[NAMED])
     if not made:
@@ -125,6 +126,21 @@ def delegate(path: str, uid: int) -> None:
             pass  # the list is of all kernels and controllers, not of this cgroup
         except OSError as error:
             raise from_os(error, f"give {file} to uid {uid}") from None
+
+
+def _refuse_frozen(path: str, pointer: str) -> None:
+    """Raise Error where one above it is frozen: a process that is born there stands still before
+    its first instruction, and whoever waits for its execve(2) with it (cgroup-v2.rst, "freeze")."""
+    try:
+        frozen = "frozen 1" in cgroupfs.read(f"{path}/cgroup.events")
+    except OSError as error:
+        raise from_os(error, f"read {path}/cgroup.events") from None
+    if frozen:
+        raise Error(
+            f"a cgroup above {path} is frozen: no process can begin there",
+            pointer,
+            "thaw it: the one that has 1 in its cgroup.freeze",
+        )
 
 
 def _check_type(path: str, found: list[resources.Write]) -> None:
