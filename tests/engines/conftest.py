@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from . import load
+from . import cri, load
 from .buildah import Buildah
 from .containerd import Ctr
 from .cri import Cri
@@ -105,6 +105,7 @@ def cri_host(host: Host) -> Iterator[Host]:
     host.ask("ctr", "images", "import", host.folder / "box.tar")
     yield host
     host.stop(daemon)
+    cri.end()
 
 
 @pytest.fixture(scope="module")

@@ -61,13 +61,19 @@ def configuration(version: int, driver: str, pyrun: str) -> str:
 
 @functools.cache
 def caller() -> subprocess.Popen[str]:
-    """What makes the calls, until the tests end."""
-    process = subprocess.Popen(
+    """What makes the calls, until end()."""
+    return subprocess.Popen(
         [sys.executable, "-m", "engines.cri_call"],
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=TESTS,
     )  # fmt: skip
-    atexit.register(process.communicate)  # its input ends
-    return process
+
+
+@atexit.register
+def end() -> None:
+    """The calls are over: on a machine of the tests' own, who makes them would be left on it."""
+    if caller.cache_info().currsize:
+        caller().communicate()  # its input ends
+        caller.cache_clear()
 
 
 class Cri:
