@@ -127,9 +127,8 @@ def test_terminals(both: Both) -> None:
                 shell.type(b"tty; test -t 0 && echo ter''minal\n")
                 shell.wait_for(b"/dev/pts/")
                 shell.wait_for(b"terminal")
-                shell.resize(40, 120)
                 shell.type(b"while ! stty size | grep '40 1''20'; do sleep 0.1; done\n")
-                shell.wait_for(b"40 120")
+                shell.resize_until(40, 120, b"40 120")
                 shell.type(b"exit 5\n")
                 codes.append(shell.end())
         return codes

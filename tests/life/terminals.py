@@ -48,6 +48,16 @@ class Screen:
         """As the window of a terminal emulator."""
         fcntl.ioctl(self.master, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
 
+    def resize_until(self, rows: int, columns: int, text: bytes) -> None:
+        """Until it is shown: an engine's client that has just begun may not heed the first one."""
+        deadline = time.monotonic() + PATIENCE
+        while text not in self.shown:
+            self.resize(rows, columns - 1)  # what changes nothing is no news
+            self.resize(rows, columns)
+            with contextlib.suppress(AssertionError):
+                self.wait_for(text, 1)
+            assert time.monotonic() < deadline, f"{text!r} is not in {self.shown!r}"
+
     def type(self, data: bytes) -> None:
         """At the keyboard."""
         os.write(self.master, data)
