@@ -19,11 +19,12 @@ from subprocess import PIPE
 import pytest
 
 from faults.sampling import sample, tell
-from faults.stops import PATHS, PLACES, Ended, Stop, Stopped, exchange
+from faults.stops import PATHS, PLACES, Ended, Stop, Stopped, exchange, state
 from faults.verbs import is_program
 from life import leftovers
 from needs import needs
 from pyrun.criu import mount_table
+from pyrun.errors import Error
 
 from . import peers
 from .box import DEV, DEVPTS, PROC, Box
@@ -62,9 +63,14 @@ class Race:
     def look(self, stop: Stop) -> None:
         """What can be seen at a stop alone: a mount over what is the host's, which goes with the
         host's root when the container's takes its place. That may lie over it for a while."""
-        table = {mount.number: mount for mount in mount_table.of(stop.pid)}
-        if not Path(f"/proc/{stop.pid}/root").samefile("/"):
-            return
+        try:
+            table = {mount.number: mount for mount in mount_table.of(stop.pid)}
+            if not Path(f"/proc/{stop.pid}/root").samefile("/"):
+                return
+        except (FileNotFoundError, Error):
+            if state(stop.pid) in ("", "X", "Z"):  # who stood there has been killed meanwhile
+                return
+            raise
         for mount in table.values():
             if mount.point.startswith(str(self.box.outside)):
                 root = mount
