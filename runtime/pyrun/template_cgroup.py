@@ -29,16 +29,16 @@ def limits(other: Prepared, real: dict[str, str]) -> tuple[list[tuple[str, str]]
         # With fewer than there are it is no example for another.
         if not places.keys() >= v2.directories(other.cgroup["mount"]).keys():
             raise UnfitError("its cgroup has not all controllers")
-        writes = _writes(resources.v2(wanted), dict.fromkeys(places, paths[""]), places)
+        writes = writes_of(resources.v2(wanted), dict.fromkeys(places, paths[""]), places)
         controllers = cgroupfs.read(f"{real['']}/cgroup.controllers").encode()
         return writes, controllers, b"" if devices.allows_all(rules) else bpf.program(rules)
     if "devices" not in paths:
         raise UnfitError("no devices controller")
     lines = [(f"{paths['devices']}/{file}", line) for _, file, line in devices.lines(rules)]
-    return lines + _writes(resources.v1(wanted), paths, real), b"", b""
+    return lines + writes_of(resources.v1(wanted), paths, real), b"", b""
 
 
-def _writes(
+def writes_of(
     found: list[resources.Write], paths: dict[str, str], real: dict[str, str]
 ) -> list[tuple[str, str]]:
     """(file, value) for each limit; where the files of each controller are by their marks, and

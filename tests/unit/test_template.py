@@ -15,7 +15,15 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pyrun import exec_template_file, plan, template_file, template_folder, template_shape
+from pyrun import (
+    exec_template_file,
+    plan,
+    template_cgroup,
+    template_file,
+    template_folder,
+    template_shape,
+)
+from pyrun.cgroup import resources
 from pyrun.cgroup.plan import plan as cgroup_plan
 from pyrun.compile import mount_options, order
 from pyrun.compile.order import compile_init
@@ -293,3 +301,35 @@ def test_the_two_sides_agree() -> None:
     assert struct.calcsize(template_file.HEAD) + struct.calcsize(template_file.REST) == (
         template_file.HEAD_SIZE
     )
+
+
+@pytest.mark.parametrize(
+    ("files", "why"),
+    [
+        (("io.bfq.weight", "io.weight"), ""),
+        (("io.weight",), "no io.bfq.weight"),  # which comes with a module
+        ((), "no io controller"),
+    ],
+)
+def test_limits_that_may_go_elsewhere_the_next_time(
+    tmp_path: Path, files: tuple[str, ...], why: str
+) -> None:
+    for name in files:
+        (tmp_path / name).touch()
+    choices = (("io.bfq.weight", "10"), ("io.weight", "100"))
+    wanted: list[resources.Write] = [("/x", "io", choices, False)]
+    places = ({"io": "/marked"}, {"io": str(tmp_path)})
+    if why:
+        with pytest.raises(template_shape.UnfitError, match=why):
+            template_cgroup.writes_of(wanted, *places)
+    else:
+        found = template_cgroup.writes_of(wanted, *places)
+        assert found == [("/marked/io.bfq.weight", "10")]
+
+
+def test_a_type_of_a_cgroup_is_no_limit(tmp_path: Path) -> None:
+    """Whether it can be set depends on those beside it."""
+    (tmp_path / "cgroup.type").touch()
+    wanted: list[resources.Write] = [("/x", "", (("cgroup.type", "threaded"),), False)]
+    with pytest.raises(template_shape.UnfitError, match="the cgroup above"):
+        template_cgroup.writes_of(wanted, {"": "/marked"}, {"": str(tmp_path)})
