@@ -25,7 +25,7 @@ from pathlib import Path
 import pytest
 
 import needs
-from life import leftovers, systemd_units, ways
+from life import hierarchies, leftovers, systemd_units, ways
 from life.bundles import FOLDERS, Bundle
 from life.checkpoints import Saved
 from life.exec_steps import end
@@ -117,6 +117,13 @@ def subreaper() -> Iterator[None]:
         yield
         leftovers.remove_parents()
     leftovers.become_subreaper(yes=False)
+
+
+@pytest.fixture(scope="module", params=hierarchies.VIEWS)
+def each_view(request: pytest.FixtureRequest, subreaper: None) -> Iterator[None]:
+    """On the cgroups of the host, and on v2 alone: for modules that say so."""
+    with hierarchies.view(request.param):
+        yield
 
 
 def _too_long(_number: int, _frame: object) -> None:
@@ -305,14 +312,7 @@ def pod() -> Iterator[int]:
     yield pid
     process.kill()
     process.wait()
-    assert eventually(lambda: _ended(pid))
-
-
-def _ended(pid: int) -> bool:
-    try:
-        return os.waitpid(pid, os.WNOHANG)[0] == pid
-    except ChildProcessError:
-        return not Path(f"/proc/{pid}").exists()
+    assert eventually(lambda: leftovers.is_reaped(pid))
 
 
 @pytest.fixture(scope="module")

@@ -217,3 +217,11 @@ def remove_parents() -> None:
     for place in hierarchies():
         with contextlib.suppress(OSError):
             os.rmdir(place / PARENT)
+
+
+def is_reaped(pid: int) -> bool:
+    """Whether a process is gone; as our child, by this at the latest."""
+    try:
+        return os.waitpid(pid, os.WNOHANG)[0] == pid
+    except ChildProcessError:
+        return not Path(f"/proc/{pid}").exists()

@@ -9,7 +9,7 @@ import os
 import re
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ pytestmark = [
     needs("root", "strace"),
     pytest.mark.pyrun_only("no peer has templates"),
     pytest.mark.one_way("templates are the launcher's"),
+    pytest.mark.usefixtures("each_view"),
 ]
 
 LOOK = (
@@ -38,13 +39,6 @@ LIMITS = (
     "pids.max", "devices.list", "cgroup.procs", "memory.max", "memory.low", "memory.swap.max",
     "cpu.weight", "cpu.max", "cpuset.cpus.effective", "cgroup.controllers", "cgroup.type",
 )  # fmt: skip
-
-
-@pytest.fixture(scope="module", autouse=True, params=hierarchies.VIEWS)
-def view(request: pytest.FixtureRequest, subreaper: None) -> Iterator[None]:
-    """On the cgroups of the host, and on v2 alone."""
-    with hierarchies.view(request.param):
-        yield
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -23,14 +23,8 @@ pytestmark = [
     needs("root", "strace"),
     pytest.mark.pyrun_only("no peer has templates"),
     pytest.mark.one_way("templates are the launcher's"),
+    pytest.mark.usefixtures("each_view"),
 ]
-
-
-@pytest.fixture(scope="module", autouse=True, params=hierarchies.VIEWS)
-def view(request: pytest.FixtureRequest, subreaper: None) -> Iterator[None]:
-    """On the cgroups of the host, and on v2 alone."""
-    with hierarchies.view(request.param):
-        yield
 
 
 @pytest.fixture
