@@ -83,7 +83,8 @@ def propagated(podman: Podman, kind: str) -> list[bool]:
         host.path(f"{folder}/{place}").mkdir(parents=True)
     host.ask("mount", "--bind", folder, folder)
     host.ask("mount", "--make-shared", folder)
-    name = podman.started("--cap-add=SYS_ADMIN", f"--volume={folder}:/tree:{kind}")
+    may_mount = ("--cap-add=SYS_ADMIN", "--security-opt=apparmor=unconfined")
+    name = podman.started(*may_mount, f"--volume={folder}:/tree:{kind}")
     host.ask("mount", "-t", "tmpfs", "later", f"{folder}/host")
     podman.exec(name, "mount", "-t", "tmpfs", "later", "/tree/inside")
     seen = [
