@@ -147,9 +147,11 @@ class Terminal:
 
 
 def by_fish(place: Place, line: str) -> set[str]:
-    """As fish itself tells it."""
+    """As fish itself tells it, also where ? is no wildcard, as in fish 4."""
     script = f"source {FISH}; complete --do-complete $argv[1]"
     lines = place.output("fish", "--no-config", "-c", script, line)
+    later = ("--no-config", "--features=qmark-noglob")
+    assert place.output("fish", *later, "-c", script, line) == lines
     return {line.partition("\t")[0] for line in lines}
 
 
