@@ -202,8 +202,8 @@ def words(offered: set[str]) -> set[str]:
         ("pyrun mounts add box-1 f", {"file", "folder"}),
         ("pyrun update --cpu-idle ", {"0", "1"}),
         ("pyrun --log-", {"--log-format", "--log-level"}),
-        ("pyrun delete --fo", {"--force"}),
-        ("pyrun delete box-1 --fo", {"--force"}),
+        ("pyrun delete --forc", {"--force"}),
+        ("pyrun delete box-1 --forc", {"--force"}),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )  # fmt: skip
