@@ -83,6 +83,7 @@ def propagated(podman: Podman, kind: str) -> list[bool]:
         host.path(f"{folder}/{place}").mkdir(parents=True)
     host.ask("mount", "--bind", folder, folder)
     host.ask("mount", "--make-shared", folder)
+    # The default profile of AppArmor refuses mounts to every runtime's containers.
     may_mount = ("--cap-add=SYS_ADMIN", "--security-opt=apparmor=unconfined")
     name = podman.started(*may_mount, f"--volume={folder}:/tree:{kind}")
     host.ask("mount", "-t", "tmpfs", "later", f"{folder}/host")

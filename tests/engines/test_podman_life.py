@@ -318,8 +318,10 @@ def test_the_oom_killer_is_reported(both: Both) -> None:
         monitor = podman.host.path(told["ConmonPidFile"]).read_text()
         podman.host.ask("kill", "-STOP", monitor)
         ready = "until [ -p /end ]; do sleep 0.1; done; echo > /go; cat /killed"
-        assert podman.exec(name, "sh", "-c", ready) == "137"
-        podman.host.ask("kill", "-CONT", monitor)
+        try:
+            assert podman.exec(name, "sh", "-c", ready) == "137"
+        finally:
+            podman.host.ask("kill", "-CONT", monitor)
         if podman.host.driver == "systemd":
             mark = podman.host.path(f"/run/libpod/persist/{told['Id']}/oom")
             assert eventually(mark.exists), f"{podman.runtime}: its monitor saw nothing"
