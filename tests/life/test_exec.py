@@ -140,6 +140,14 @@ def test_a_paused_start_can_be_given_up(running: Container) -> None:
     )
 
 
+# What peers say instead in Debian 13; crun of a directory in Debian 12 as well.
+PEERS_SAY = {
+    ("runc", "/etc"): "is a directory",
+    ("crun", "/etc"): "operation not permitted",
+    ("crun", "/etc/plain"): "operation not permitted",
+}
+
+
 @with_peers
 @pytest.mark.parametrize(
     ("program", "words"),
@@ -150,9 +158,7 @@ def test_a_paused_start_can_be_given_up(running: Container) -> None:
             marks=differs(crun="1.8 has other words"),
         ),
         ("/absent", "no such file or directory"),
-        pytest.param(
-            "/etc", "permission denied", marks=differs(crun="1.8: operation not permitted")
-        ),
+        ("/etc", "permission denied"),
         ("/etc/plain", "permission denied"),
     ],
 )
@@ -165,10 +171,11 @@ def test_program_that_is_not_there(
     options = ["--log", str(log), "--log-format", "json"]
     result = running.runtime("exec", running.id, program, options=options)
     assert (result.code, result.out) == (NOT_STARTED, "")
-    assert words in result.err.lower() or words in result.err
+    said = {words, PEERS_SAY.get((running.runtime.name, program), words)}
     record = json.loads(log.read_text())
     assert record["level"] == "error"
-    assert words in record["msg"].lower() or words in record["msg"]
+    for text in (result.err, record["msg"]):
+        assert any(word in text.lower() or word in text for word in said)
 
 
 @pyrun_only("the text")
