@@ -5,8 +5,10 @@
 #include "template.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "box.h"
 #include "ops.gen.h"
@@ -214,6 +216,13 @@ static bool matches(struct template *out, const char *config, size_t size)
     return config == end;
 }
 
+// The one that was of use the longest ago makes room for the next (pyrun/template_file.py).
+static bool note_use(int folder, const char *path)
+{
+    (void)utimensat(folder, path, NULL, AT_SYMLINK_NOFOLLOW); // it only costs time, if it fails
+    return true;
+}
+
 bool template_find(struct template *out, const struct template_place *place, const char *config,
                    size_t size)
 {
@@ -232,7 +241,7 @@ bool template_find(struct template *out, const struct template_place *place, con
             (out->header.flags & TEMPLATE_KIND) == place->kind && matches(out, config, size))
             return box_sum(data + TEMPLATE_BEHIND_CRC, (size_t)length - TEMPLATE_BEHIND_CRC) ==
                        out->header.crc &&
-                   truth(out);
+                   truth(out) && note_use(place->folder, path);
     }
     return false;
 }

@@ -31,7 +31,7 @@
 #define TEMPLATE_MAGIC "pyte"
 #define TEMPLATE_VERSION 2U
 #define TEMPLATE_FOLDER ".cache/create"
-#define TEMPLATE_MOST 16 // files of a folder, named by their numbers
+#define TEMPLATE_MOST 32 // files of a folder, named by their numbers
 #define TEMPLATE_EXEC_FOLDER ".cache/exec"
 #define TEMPLATE_LIMIT 0x100000U // bytes of a file, and of a config
 #define TEMPLATE_VALUE 0x80000000U

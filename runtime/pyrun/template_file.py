@@ -321,7 +321,8 @@ def _flags(other: Prepared, fifo: bool) -> int:
 
 def store(folder: str, data: bytes) -> None:
     """In the place of a damaged one, or of one for the same config, else in a free one, else in
-    that of the oldest. The files are called by numbers. Raises UnfitError, OSError."""
+    that of the one that was of use the longest ago: the launcher touches the one that it takes.
+    The files are called by numbers. Raises UnfitError, OSError."""
     if len(data) > LIMIT:
         raise UnfitError("it is too large")
     os.makedirs(folder, 0o700, exist_ok=True)

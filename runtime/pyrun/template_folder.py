@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from pyrun.types import Options
 
 CREATE, EXEC = f"{state.CACHE}/create", f"{state.CACHE}/exec"
-MOST = 16  # in a folder
-PAUSE = 250_000_000  # ns between two that are made: what changes each time costs little then
+MOST = 32  # in a folder
+PAUSE = 100_000_000  # ns between two that are made: what changes each time costs little then
 
 
 def path(opts: Options, kind: str) -> str:

@@ -13,6 +13,10 @@ from typing import Any
 
 from life.bundles import Bundle
 from life.runtimes import Container, Result
+from pyrun import template_folder
+
+MOST = template_folder.MOST
+PAUSE = 1.5 * template_folder.PAUSE / 1e9  # seconds, after which one more is made
 
 BOOT, PACK = 60, 112  # where in a file their fields begin: runtime/launcher/template.h
 
@@ -37,7 +41,7 @@ class Maker:
 
     def prime(self, verb: str = "create", **how: Any) -> None:
         """Leave a template of this shape."""
-        time.sleep(0.3)  # template_folder.PAUSE
+        time.sleep(PAUSE)
         result = self.container.create(verb=verb, **how)
         assert result == (0, "", "")
         self.delete()
@@ -78,15 +82,15 @@ class Joiner:
 
     def prime(self, *verbs: str, flags: Sequence[str | Path] = (), **how: Any) -> Result:
         """Leave a template of this shape."""
-        time.sleep(0.3)  # template_folder.PAUSE
+        time.sleep(PAUSE)
         before = self.templates()
         result = self.container.exec(*verbs, flags=flags, **how)
         assert self.templates() != before, "there is no template"
         return result
 
     def templates(self) -> dict[str, int]:
-        """Their names, and when they were made."""
-        return {path.name: path.stat().st_mtime_ns for path in self.folder.glob("*")}
+        """Their names, and which files they are."""
+        return {path.name: path.stat().st_ino for path in self.folder.glob("*")}
 
 
 def confined(container: Container) -> Joiner:

@@ -18,7 +18,7 @@ from faults.kinds import Kind
 from faults.stops import Stop
 from life.bundles import Bundle, sentence
 from life.exec_steps import end
-from life.templates import Joiner
+from life.templates import PAUSE, Joiner
 from life.test_crash import Victim, points
 from life.test_exec_crash import FAILURES, check, processes
 from needs import needs
@@ -36,7 +36,7 @@ def traced(joiner: Joiner, bundle: Bundle) -> tuple[Victim, list[str | Path], Pa
     victim, pid_file = Victim(joiner.container), bundle.path / "exec.pid"
     words = ["exec", "--detach", "--pid-file", pid_file, joiner.container.id]
     words += ["/payload", *sentence("sleep 1000")]
-    time.sleep(0.3)  # template_folder.PAUSE
+    time.sleep(PAUSE)
     for _ in range(2):
         assert under_strace(victim, words) == 0
         end(int(pid_file.read_text()))

@@ -12,7 +12,7 @@ import pytest
 from life.bundles import Bundle
 from life.exec_steps import cgroup_of, end
 from life.runtimes import Container
-from life.templates import LOOK, Joiner, with_hooks, without_numbers
+from life.templates import LOOK, PAUSE, Joiner, with_hooks, without_numbers
 from needs import needs
 
 pytestmark = [
@@ -104,7 +104,7 @@ def test_of_another_kind(joiner: Joiner, another: Others, change: Callable[[Bund
     """Nothing of one container's confinement or namespaces gets into the other."""
     joiner.prime("id")
     unlike = another(change)
-    time.sleep(0.3)  # template_folder.PAUSE: the first one here leaves its own
+    time.sleep(PAUSE)  # the first one here leaves its own
     assert unlike.exec("id")[1]
     assert not unlike.exec("id")[1]
     assert not joiner.exec("id")[1]

@@ -18,7 +18,7 @@ import pytest
 from life import hierarchies, leftovers
 from life.bundles import Bundle, bind, mount
 from life.runtimes import Container
-from life.templates import BOOT, Maker
+from life.templates import BOOT, MOST, PAUSE, Maker
 from needs import needs
 
 pytestmark = [
@@ -283,14 +283,25 @@ def test_without_a_keyring(maker: Maker) -> None:
 # ---- How they are kept. ----
 
 
-def test_no_more_than_sixteen(maker: Maker) -> None:
-    for number in range(18):
-        maker.container.bundle.process["env"] = ["PATH=/", *[f"V{i}=1" for i in range(number)]]
+def test_the_idle_one_makes_room(maker: Maker) -> None:
+    def ask(variables: int) -> None:
+        maker.container.bundle.process["env"] = ["PATH=/", *[f"V{i}=1" for i in range(variables)]]
+
+    def makes(variables: int) -> bool:
+        ask(variables)
+        result, python = maker.make()
+        assert result == (0, "", "")
+        maker.delete()
+        return python
+
+    for number in range(MOST):
+        ask(number)
         maker.prime()
-    names = sorted(path.name for path in maker.templates.iterdir())
-    assert names == sorted(map(str, range(16)))
-    result, python = maker.make()  # the last one
-    assert (result.code, python) == (0, False)
+    assert not makes(0)  # it is of use again
+    ask(MOST)
+    maker.prime()
+    assert {path.name for path in maker.templates.iterdir()} == set(map(str, range(MOST)))
+    assert [makes(number) for number in (MOST, 0, 1)] == [False, False, True]
 
 
 def test_the_same_shape_has_one(maker: Maker, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -300,7 +311,7 @@ def test_the_same_shape_has_one(maker: Maker, monkeypatch: pytest.MonkeyPatch) -
     assert [path.name for path in maker.templates.iterdir()] == ["0"]
     assert maker.make()[1] is False
     maker.delete()
-    time.sleep(0.3)
+    time.sleep(PAUSE)
     monkeypatch.setenv("PYRUN_NO_FAST", "1")
     maker.container.bundle.process["env"].append("X=1")
     assert maker.container.create().code == 0

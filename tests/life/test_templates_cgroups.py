@@ -13,7 +13,7 @@ import pytest
 from life import hierarchies, leftovers
 from life.bundles import mount
 from life.runtimes import Container
-from life.templates import Maker
+from life.templates import PAUSE, Maker
 from needs import needs
 
 pytestmark = [
@@ -58,7 +58,7 @@ def test_a_cgroup_that_is_given_away(maker: Maker) -> None:
     bundle.config["mounts"].append(mount("/sys/fs/cgroup", "cgroup", "rw", source="cgroup"))
     place = hierarchies.directory(bundle.linux["cgroupsPath"])
     for number in range(2):
-        time.sleep(0.3)
+        time.sleep(PAUSE)
         result, python = maker.make()
         assert (result, python) == ((0, "", ""), hierarchies.is_unified() or number == 0)
         assert (place / "cgroup.procs").stat().st_uid == (1000 if hierarchies.is_unified() else 0)
@@ -77,7 +77,7 @@ def test_a_caller_elsewhere(maker: Maker) -> None:
         subprocess.run(["mount", "--bind", part, top], check=True)
         try:
             (top / "cgroup.procs").write_text("0")
-            time.sleep(0.3)
+            time.sleep(PAUSE)
             assert maker.make() == ((0, "", ""), True)
             maker.delete()
             (top / "x/y/cgroup.procs").write_text("0")

@@ -16,7 +16,7 @@ import pytest
 from life import hierarchies, leftovers
 from life.bundles import bind
 from life.runtimes import Container, eventually
-from life.templates import BOOT, PACK, Maker
+from life.templates import BOOT, PACK, PAUSE, Maker
 from needs import needs
 
 pytestmark = [
@@ -278,7 +278,7 @@ def test_a_damaged_template_is_replaced(maker: Maker, size: int) -> None:
     maker.prime()
     path = maker.templates / "0"
     path.write_bytes(path.read_bytes()[:size])
-    time.sleep(0.3)
+    time.sleep(PAUSE)
     result, python = maker.make()
     assert (result, python) == ((0, "", ""), True)
     maker.delete()
