@@ -8,6 +8,8 @@ import os
 import select
 from _struct import Struct
 
+from pyrun import pack
+
 LIMIT = 4096  # bytes
 PATIENCE = 1000  # milliseconds
 _IDS = Struct("=II")
@@ -80,6 +82,10 @@ def sightings(data: bytes) -> list[Sighting]:
 
 def text(data: bytes) -> str:
     """Bytes that an image chose, as a terminal may show them."""
+    words = data.decode("utf-8", "replace")
+    if words.isprintable() and "\ufffd" not in words:
+        return words
+    pack.complete()
     words = data.decode("utf-8", "backslashreplace")
     return words if words.isprintable() else words.encode("unicode_escape").decode("ascii")
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from _json import encode_basestring_ascii, make_encoder, make_scanner
 
+from pyrun import pack
 from pyrun.errors import Error
 from pyrun.schema_check import shown, step
 
@@ -133,6 +134,10 @@ def dumps(value: object, indent: str = "") -> str:
 def _text(data: bytes, what: str) -> str:
     if data.startswith(b"\xef\xbb\xbf"):
         raise Error(f"{what}: begins with a byte order mark: save it as UTF-8 without one")
+    text = data.decode("utf-8", "replace")
+    if "\ufffd" not in text:
+        return text
+    pack.complete()  # for strictness
     try:
         return data.decode()
     except UnicodeDecodeError as error:
@@ -189,9 +194,7 @@ def _faults(root: object) -> Iterator[tuple[str, str]]:
 def _string_faults(pointer: str, text: str) -> Iterator[tuple[str, str]]:
     if "\0" in text:
         yield pointer, "a string holds a NUL character, which ends a string for the kernel"
-    try:
-        text.encode()
-    except UnicodeEncodeError:
+    if any(0xD800 <= ord(character) <= 0xDFFF for character in text):
         yield pointer, "a string holds half a surrogate pair (\\ud800 to \\udfff)"
 
 

@@ -13,6 +13,7 @@ import time
 from _json import encode_basestring as quote
 from _json import encode_basestring_ascii as quote_ascii
 
+from pyrun import pack
 from pyrun.errors import Error, reason
 
 TYPE_CHECKING = False
@@ -180,4 +181,5 @@ def _why(error: OSError) -> str:
 
 
 def _escape(character: str) -> str:
+    pack.complete()
     return character.encode("unicode_escape").decode("ascii")

@@ -9,7 +9,10 @@ found in their folders.
 
 Under the launcher's own interpreter (runtime/launcher/interpreter.c) this begins when half of
 Python is there: no codecs but UTF-8, no standard streams, no signals, no imports from folders.
-Whatever is asked for beyond brings the other half first.
+Whatever is asked for beyond brings the other half first, but for one thing that can't: from Python
+3.13 on, another codec, and a text that is no UTF-8 where it has to be ("strict" is a handler that
+is looked up: PyCodec_LookupError), end in a segmentation fault. Such texts come by the command line
+(boot()), by JSON (jsonscan.py), and from images and files into messages (log.py, evidence.py).
 """
 
 from __future__ import annotations
@@ -175,6 +178,8 @@ def boot(folder: str, pack: memoryview) -> None:
         sys.meta_path.append(Rest())
         gc.disable()  # what comes without the other half is over before there is garbage
     try:
+        if not all(map(str.isascii, sys.argv)):
+            complete()
         from pyrun import __main__
     except Exception as error:  # noqa: BLE001 - a file that can't be read: one line, always
         import posix

@@ -50,7 +50,7 @@ LAYERS: dict[str, set[str]] = {
     "types": set(),
     "sync": set(),
     "schema_check": {"_schema"},
-    "jsonscan": {"errors", "schema_check"},
+    "jsonscan": {"errors", "pack", "schema_check"},
     "plan": {"_build", "errors", "linux", "ops"},
     # Pure: a rule sees the config and the facts it is handed, and nothing of the world.
     "compile": {"compile", "errors", "jsonscan", "linux", "ops", "schema_check", "sync"},
