@@ -4,8 +4,10 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import os
+import re
 import select
 import shutil
 import subprocess
@@ -21,7 +23,9 @@ from life.bundles import Bundle, sentence
 NAMES = ("pyrun", "runc", "crun")
 TIMEOUT = 20.0  # seconds that any command line may take
 NO_FAST = "PYRUN_NO_FAST"  # goes with each command line, whatever environment it is given
+KNOWN = {"runc": "1.1.5", "crun": "1.8.1"}  # Debian 12's releases
 SEPARATOR = "\036\n"
+PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"  # where peers are
 
 
 class Result(NamedTuple):
@@ -67,9 +71,20 @@ def executable(name: str) -> str:
     """The path of a runtime: pyrun's is this environment's, or $PYRUN."""
     if name == "pyrun":
         return os.environ.get("PYRUN") or str(Path(sys.prefix) / "bin/pyrun")
-    found = shutil.which(name, path="/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
+    found = shutil.which(name, path=PATH)
     assert found, f"{name} is not installed"
     return found
+
+
+@functools.cache
+def unknown_release(name: str) -> str:
+    """Which one a peer is of, when it is not the one that @differs is about; else ""."""
+    path = shutil.which(name, path=PATH)
+    if name not in KNOWN or not path:
+        return ""
+    said = subprocess.run([path, "--version"], capture_output=True, text=True).stdout
+    release = re.findall(r"\d+(?:\.\d+)+", said)[0]
+    return "" if release == KNOWN[name] else f"{name} {release}: the tests know {KNOWN[name]}"
 
 
 class Runtime:
