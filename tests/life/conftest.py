@@ -4,8 +4,7 @@
 RUNTIME=pyrun|runc|crun|all (or --runtime) chooses; by default every test runs with pyrun, and those
 marked @with_peers with the distribution's runc and crun besides. Where a peer of Debian 12 does
 something else, @differs(runc="why") says so: the test must fail there, so the remark stays true.
-With another release of a peer its tests run, and may fail: nobody has written down how it differs.
-A test that asks for what is pyrun's own is marked @pyrun_only("what").
+With another release it may. A test that asks for what is pyrun's own is marked @pyrun_only("what").
 On which ways a test goes with pyrun: ways.py.
 """
 
