@@ -167,7 +167,7 @@ def test_pidfd_receiver(container: Container, bundle: Bundle, allow: Allow, verb
     with socket.socket(socket.AF_UNIX) as server:
         server.bind(str(path))
         server.listen()
-        server.settimeout(20)
+        server.settimeout(2)  # it has been connected to by the end of the command
         container.created("sleep 100", verb=verb, flags=["--detach"] if verb == "run" else [])
         connection, _ = server.accept()
         with connection:

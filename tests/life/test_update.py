@@ -181,9 +181,9 @@ def test_devices(container: Container, bundle: Bundle) -> None:
     rule = {"allow": True, "type": "c", "major": 10, "minor": 237, "access": "rwm"}
     assert eventually(lambda: len(readable(container)) >= 2)
     update(container, "-r", "-", stdin=json.dumps({"devices": [*RULES, rule]}))
-    assert eventually(lambda: readable(container)[-1] != "EPERM", 30), readable(container)
+    assert eventually(lambda: readable(container)[-1] != "EPERM", 12), readable(container)
     update(container, "-r", "-", stdin=json.dumps({"devices": RULES}))
-    assert eventually(lambda: readable(container)[-1] == "EPERM", 30), readable(container)
+    assert eventually(lambda: readable(container)[-1] == "EPERM", 12), readable(container)
 
 
 @on_v1
