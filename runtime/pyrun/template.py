@@ -55,9 +55,13 @@ def strangeness(prepared: Prepared) -> str:
     found += [fact for fact in FACTS if prepared.facts[fact]]
     if prepared.config.get("hooks") or prepared.config["process"].get("terminal"):
         found.append("hooks or a terminal")
-    # Root has to allow some of those, each time.
     notes = prepared.config.get("annotations") or ()
-    found += [key for key in notes if key.startswith(ACTING_ANNOTATIONS)]
+    acting = [key for key in notes if key.startswith(ACTING_ANNOTATIONS)]
+    if acting:
+        from pyrun.compile import acting_annotations  # which was asked before
+
+        # Root has to allow some of those, each time. A scope's properties are systemd's alone.
+        found += [key for key in acting if not acting_annotations.is_usual_property(key)]
     # A link that comes to be a source is not looked for.
     found += [
         "a link among mounts"

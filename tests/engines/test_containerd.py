@@ -109,7 +109,8 @@ def test_exec_at_a_terminal(both: Both) -> None:
         line = ["ctr", "tasks", "exec", "--tty", "--exec-id", "shell", name, "sh"]
         with screen(ctr.host, line, rows=33, columns=77) as shell:
             shell.wait_for(b"# ")
-            shell.type(b"stty size; tty\n")
+            # ctr tells the size when the process runs already.
+            shell.type(b"while ! stty size | grep '33 7''7'; do sleep 0.1; done; tty\n")
             shell.wait_for(b"33 77")
             shell.wait_for(b"/dev/pts/")
             shell.type(b"exit 4\n")
@@ -123,7 +124,8 @@ def test_run_at_a_terminal(both: Both) -> None:
         line = ["ctr", *ctr.words(("--rm", "--tty"), ctr.name(), sh="exec sh")]
         with screen(ctr.host, line, rows=21, columns=90) as shell:
             shell.wait_for(b"# ")
-            shell.type(b"stty size; tty\n")
+            # ctr tells the size when the process runs already.
+            shell.type(b"while ! stty size | grep '21 9''0'; do sleep 0.1; done; tty\n")
             shell.wait_for(b"21 90")
             shell.wait_for(b"/dev/pts/0")
             shell.type(b"exit 5\n")

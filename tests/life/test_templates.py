@@ -129,6 +129,8 @@ def strings(bundle: Bundle, number: int) -> None:
     bundle.config["hostname"] = f"host-{number * 7}"
     bundle.config["domainname"] = "x" * (1 + number * 40)
     bundle.config["annotations"] = {"a": f"<{number}>", "org.example/b": "y" * number * 300 or "z"}
+    # podman says so whoever makes the cgroups; here it is not systemd.
+    bundle.config["annotations"]["org.systemd.property.TimeoutStopUSec"] = f"uint64 {number + 1}"
     bundle.process["args"] += [";", "print", f"word {'w' * number * 900}!"]
     bundle.process["env"] += [f"NUMBER={number}", f"LONG={'v' * (1 + number * 3000)}", "SAME=same"]
     for name in ("one", ".another"):
@@ -331,7 +333,7 @@ def layers(config: Config) -> None:
 
 def property_of_systemd(config: Config) -> None:
     """What acts may need root's permission, which may be taken back."""
-    config["annotations"] = {"org.systemd.property.TimeoutStopUSec": "uint64 1"}
+    config["annotations"] = {"org.systemd.property.CPUWeight": ""}
 
 
 def other_time(config: Config) -> None:

@@ -106,9 +106,12 @@ def needs_leave(key: str, value: str) -> bool:
 
 def is_guarded(key: str) -> bool:
     """Whether a key stands for such a thing."""
-    if key.startswith(PROPERTY):
-        return key.removeprefix(PROPERTY) not in HARMLESS_PROPERTIES
-    return _matches(key, GUARDED)
+    return _matches(key, GUARDED) and not is_usual_property(key)
+
+
+def is_usual_property(key: str) -> bool:
+    """Whether it is a property of a container's scope that takes nobody's leave."""
+    return key.startswith(PROPERTY) and key.removeprefix(PROPERTY) in HARMLESS_PROPERTIES
 
 
 def _matches(key: str, patterns: Sequence[str]) -> bool:
