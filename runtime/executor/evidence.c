@@ -245,6 +245,8 @@ size_t evidence(const struct plan_op *op, const char **bytes)
         see_as_user();
         see_program(executable);
         break;
+    default:
+        break;
     }
     return used;
 }

@@ -17,12 +17,16 @@
 
 bool cgroup_write(const char *path, const char *text)
 {
-    int fd = open(path, O_WRONLY | O_CLOEXEC);
-    bool written = fd >= 0 && write(fd, text, strlen(text)) == (ssize_t)strlen(text);
+    int fd = open(path, O_WRONLY | O_CLOEXEC), error;
+    ssize_t written;
 
-    if (fd >= 0)
-        close(fd);
-    return written;
+    if (fd < 0)
+        return false;
+    written = write(fd, text, strlen(text));
+    error = written < 0 ? errno : EIO; // a part of it
+    close(fd);
+    errno = error;
+    return written == (ssize_t)strlen(text);
 }
 
 // A new cpuset is empty, and the kernel refuses a process until it has CPUs and memory nodes.

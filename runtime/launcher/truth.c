@@ -80,8 +80,9 @@ static bool is_same_place(const struct template *from)
         while (kind > line && kind[-1] != '\n')
             kind--;
         next = strchr(kind, '\n');
-        if (!next++ || strncmp(other, kind, (size_t)(next - kind)) != 0)
+        if (!next || strncmp(other, kind, (size_t)(next + 1 - kind)) != 0)
             return false;
+        next++;
         other += next - kind;
     }
 }
