@@ -6,6 +6,7 @@ those where the name is looked up, and a sample of the others. By Python, and by
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pty
 import re
@@ -22,6 +23,7 @@ from faults.sampling import sample, tell
 from faults.stops import PATHS, PLACES, Ended, Stop, Stopped, exchange, state
 from faults.verbs import is_program
 from life import leftovers
+from life.runtimes import eventually
 from needs import needs
 from pyrun.criu import mount_table
 from pyrun.errors import Error
@@ -68,9 +70,10 @@ class Race:
             if not Path(f"/proc/{stop.pid}/root").samefile("/"):
                 return
         except (FileNotFoundError, Error):
-            if state(stop.pid) in ("", "X", "Z"):  # who stood there has been killed meanwhile
-                return
-            raise
+            # Who stood there is being killed: what it has goes before its state tells.
+            if not eventually(lambda: state(stop.pid) in ("", "X", "Z"), 1):
+                raise
+            return
         for mount in table.values():
             if mount.point.startswith(str(self.box.outside)):
                 root = mount
@@ -225,9 +228,11 @@ class Proc(Race):
         table = (process / "mountinfo").read_text().splitlines()
         mounted = {line.split()[0] for line in table}
         for fd in (process / "fd").iterdir():
-            if os.readlink(fd).endswith("ip_forward"):
-                (at,) = re.findall(r"mnt_id:\s*(\d+)", (process / "fdinfo" / fd.name).read_text())
-                self.written.append(at in mounted)
+            with contextlib.suppress(FileNotFoundError):  # another thread's, or it is being killed
+                if os.readlink(fd).endswith("ip_forward"):
+                    info = (process / "fdinfo" / fd.name).read_text()
+                    (at,) = re.findall(r"mnt_id:\s*(\d+)", info)
+                    self.written.append(at in mounted)
 
     def check(self, ended: Ended) -> None:
         super().check(ended)
