@@ -64,7 +64,9 @@ static int make_goal(int root, int directory, const char *name, size_t before, c
     char goal[PATH_MAX];
     char text[PATH_MAX];
     ssize_t length = readlinkat(directory, name, text, sizeof text);
-    if (length < 0)
+    if (length == 0)
+        errno = ENOENT; /* of a file system in user space */
+    if (length <= 0)
         return -1; /* no link any more */
     if ((*links)++ == LINKS) {
         errno = ELOOP;

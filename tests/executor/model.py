@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from executor import plans
-from pyrun import _build, describe
+from pyrun import _build, describe, ops
 from pyrun.compile import order
 from pyrun.errors import Error
 from pyrun.types import Op
@@ -38,25 +38,25 @@ REFUSAL = b"\xc8"  # an answer of the model
 FLAGS = ["-std=c17", "-D_GNU_SOURCE", "-g", "-O1", "-fno-sanitize-recover=all", "-Wno-return-type"]
 
 
-def build(folder: Path) -> Path:
+def build(folder: Path, sanitizers: str = plans.SANITIZERS) -> Path:
     """The program, and the executor's objects beside it. Raises CalledProcessError."""
     for path in sorted(EXECUTOR.glob("*.c")):
-        compile_part(folder, path)
-    return link(folder, folder)
+        compile_part(folder, path, sanitizers)
+    return link(folder, folder, sanitizers)
 
 
-def compile_part(folder: Path, path: Path) -> None:
+def compile_part(folder: Path, path: Path, sanitizers: str = plans.SANITIZERS) -> None:
     """A source of the executor, whose calls go to the model."""
     part = folder / f"{path.stem}.o"
     places = [f"-I{plans.header(folder)}", f"-I{EXECUTOR}"]
-    words = ["-Dmain=executor_main", f"-fsanitize=fuzzer-no-link,{plans.SANITIZERS}", "-c", path]
+    words = ["-Dmain=executor_main", f"-fsanitize=fuzzer-no-link,{sanitizers}", "-c", path]
     subprocess.run(["clang", *FLAGS, *places, *words, "-o", part], check=True)
     renamed = [f"--redefine-sym={name}=model_{name}" for name in CALLS]
     shown = [f"--globalize-symbol={name}" for name in OWN]
     subprocess.run(["objcopy", *renamed, *shown, part], check=True)
 
 
-def link(folder: Path, parts: Path) -> Path:
+def link(folder: Path, parts: Path, sanitizers: str = plans.SANITIZERS) -> Path:
     """The program in `folder`; `parts` has what else it is made of, where that is not there."""
     program = folder / "fuzz_executor"
     names = sorted(path.stem for path in EXECUTOR.glob("*.c"))
@@ -64,7 +64,7 @@ def link(folder: Path, parts: Path) -> Path:
     objects = [place / f"{name}.o" for place, name in zip(objects, names, strict=True)]
     model = [plans.HERE / "fuzz_executor.c", *sorted(plans.HERE.glob("model_*.c"))]
     places = [f"-I{plans.header(folder)}", f"-I{EXECUTOR}", f"-I{plans.HERE}"]
-    words = ["clang", *FLAGS, *places, f"-fsanitize=fuzzer,{plans.SANITIZERS}"]
+    words = ["clang", *FLAGS, *places, f"-fsanitize=fuzzer,{sanitizers}"]
     subprocess.run([*words, *model, *objects, "-o", program], check=True)
     return program
 
@@ -109,11 +109,11 @@ def _operand(kind: str, value: object) -> bytes:
     return bytes(text)
 
 
-def seed(ops: Sequence[Op], donated: int, answers: bytes = b"") -> bytes:
+def seed(plan: Sequence[Op], donated: int, answers: bytes = b"") -> bytes:
     """These operations as the fuzzer's input; how all calls go well, or else."""
-    ops = ops[:160]
-    parts = [bytes([len(ops) - 1, donated % 32, 0])]
-    for name, values, tolerated in ops:
+    plan = plan[:160]
+    parts = [bytes([len(plan) - 1, donated % 32, 0])]
+    for name, values, tolerated in plan:
         parts.append(bytes([_build.CODES[name], tolerated]))
         kinds = [kind for _, kind in describe.signature(name)]
         parts += map(_operand, kinds, values)
@@ -123,18 +123,23 @@ def seed(ops: Sequence[Op], donated: int, answers: bytes = b"") -> bytes:
 
 def seeds(folder: Path) -> None:
     """Each operation alone, where one call after the other fails, those before it among them; and
-    the plans of real configs. What was found is among these: nothing else has to be kept."""
+    the plans of real configs. What was found is among these, or is added here."""
     folder.mkdir(parents=True, exist_ok=True)
     for name, code in _build.CODES.items():
         plain = bytes([0, 4, 0, code, 0]) + bytes(24)  # operands of 0, and success
         (folder / name).write_bytes(plain)
         for call in range(32):
             (folder / f"{name}-{call}").write_bytes(plain + bytes(call) + REFUSAL)
+    # Nothing is there or can be made, and then there is a link to "", as a FUSE may say it.
+    goal = bytes(14) + b"\xc0\xc0\0\0\xc0\xc0\0\xc0\xc0"
+    (folder / "a-link-to-nothing").write_bytes(
+        seed([ops.make_in_root(0, "a", 0o40755, 0, 1)], 4, goal)
+    )
     for number, config in enumerate(BASES):
         try:
             facts = rules.known_of(config, {})
-            ops = [op for _, op in order.compile_init(config, facts)]
+            plan = [op for _, op in order.compile_init(config, facts)]
             donated = len(order.donations(config, facts))
         except (Error, KeyError):
             continue
-        (folder / f"plan-{number}").write_bytes(seed(ops, donated))
+        (folder / f"plan-{number}").write_bytes(seed(plan, donated))

@@ -288,7 +288,7 @@ pid_t model_forked(int hook)
 {
     if (fails())
         return -1;
-    if (!(model_byte() & 1) == hook)
+    if ((model_byte() & 1) == !hook)
         return 77;
     model.child |= hook;
     return 0;

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from executor import model
+from executor import model, plans
 from needs import needs
 
 pytestmark = needs("clang")
@@ -89,3 +89,41 @@ def test_the_model_sees_a_fault(place: Path, tmp_path: Path, fault: str) -> None
     model.compile_part(tmp_path, tmp_path / name)
     done = fuzz(model.link(tmp_path, place), place / "corpus", f"-runs={RUNS}")
     assert done.returncode != 0
+
+
+@pytest.fixture(scope="module")
+def unset(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The program under MSan."""
+    folder = tmp_path_factory.mktemp("msan")
+    model.build(folder, plans.UNSET)
+    return folder
+
+
+def test_nothing_unset(place: Path, unset: Path, tmp_path: Path) -> None:
+    """Nothing that was not set decides anything, or is given to the kernel or the runtime."""
+    done = fuzz(unset / "fuzz_executor", tmp_path, f"-runs={RUNS}", str(place / "corpus"))
+    assert done.returncode == 0, done.stderr[-4000:]
+    assert "DONE" in done.stderr
+
+
+UNSET = {
+    "capabilities": ("process.c", "data[i].inheritable = ", "uint32_t other = "),
+    "an end of a string": ("mounts.c", "    octal[4] = 0;\n", ""),
+    "a link to nothing": ("paths.c", "if (length <= 0)", "if (length < 0)"),
+    "a word to the runtime": (
+        "executor.c", "struct message message = {kind, {a, b, c}};",
+        "struct message message; message.kind = kind; (void)(a + b + c);",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("fault", UNSET)
+def test_what_is_not_set_is_seen(place: Path, unset: Path, tmp_path: Path, fault: str) -> None:
+    name, old, new = UNSET[fault]
+    text = (model.EXECUTOR / name).read_text()
+    assert old in text
+    (tmp_path / name).write_text(text.replace(old, new))
+    model.compile_part(tmp_path, tmp_path / name, plans.UNSET)
+    program = model.link(tmp_path, unset, plans.UNSET)
+    done = fuzz(program, place / "corpus", f"-runs={RUNS}")
+    assert "use-of-uninitialized-value" in done.stderr

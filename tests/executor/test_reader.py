@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The plan reader under ASan and UBSan: whatever is not a plan is refused."""
+"""The plan reader under ASan and UBSan, and under MSan: whatever is not a plan is refused."""
 
 from __future__ import annotations
 
@@ -30,9 +30,10 @@ def test_the_plans_have_every_kind_of_operand() -> None:
     assert found == every
 
 
-def test_one_thing_wrong(tmp_path: Path) -> None:
+@pytest.mark.parametrize("sanitizers", [plans.SANITIZERS, plans.UNSET])
+def test_one_thing_wrong(tmp_path: Path, sanitizers: str) -> None:
     """Each byte, each number, each length: refused, or still a plan that can be used."""
-    program = plans.build(tmp_path, "corrupt_plan.c", f"-fsanitize={plans.SANITIZERS}")
+    program = plans.build(tmp_path, "corrupt_plan.c", f"-fsanitize={sanitizers}")
     done = subprocess.run([program, *plans.write(tmp_path)], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert int(done.stdout.split()[0]) > 10_000

@@ -31,11 +31,11 @@ LINES = (
 )
 
 
-def build(folder: Path, source: Path = LAUNCHER) -> Path:
+def build(folder: Path, source: Path = LAUNCHER, sanitizers: str = plans.SANITIZERS) -> Path:
     """The program; `source` holds words.c, box.c and template.c. Raises CalledProcessError."""
     program = folder / "fuzz_launcher"
     words = ["clang", "-std=c17", "-D_GNU_SOURCE", "-g", "-O1", "-fno-sanitize-recover=all"]
-    words += [f"-fsanitize=fuzzer,{plans.SANITIZERS}", "-Wno-gnu-folding-constant"]
+    words += [f"-fsanitize=fuzzer,{sanitizers}", "-Wno-gnu-folding-constant"]
     places = [f"-I{source}", f"-I{LAUNCHER}", f"-I{plans.header(folder)}"]
     subprocess.run([*words, *places, HERE / "fuzz_launcher.c", "-o", program], check=True)
     return program

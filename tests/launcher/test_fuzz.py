@@ -6,6 +6,9 @@ from __future__ import annotations
 import subprocess
 from pathlib import Path
 
+import pytest
+
+from executor import plans
 from launcher import fuzzing
 from needs import needs
 
@@ -21,9 +24,11 @@ def run(program: Path, folder: Path, *flags: str) -> subprocess.CompletedProcess
     return subprocess.run(words, cwd=folder, capture_output=True, text=True)
 
 
-def test_fuzz(tmp_path: Path) -> None:
+@pytest.mark.parametrize("sanitizers", [plans.SANITIZERS, plans.UNSET])
+def test_fuzz(tmp_path: Path, sanitizers: str) -> None:
     """A short run on every `make test`; `make fuzz` goes on for as long as it is asked to."""
-    done = run(fuzzing.build(tmp_path), tmp_path, f"-runs={RUNS}")
+    program = fuzzing.build(tmp_path, sanitizers=sanitizers)
+    done = run(program, tmp_path, f"-runs={RUNS}")
     assert done.returncode == 0, done.stderr[-4000:]
     assert "DONE" in done.stderr
 
