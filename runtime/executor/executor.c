@@ -91,9 +91,11 @@ static int hear(struct message *message, int *fds)
                             .msg_control = &control,
                             .msg_controllen = sizeof control};
     ssize_t size;
+    /* Twice, if it fails: what was sent stays there, and after its last word nobody can be told. */
+    int tries = 2;
     do
         size = recvmsg(runtime_fd, &packet, MSG_CMSG_CLOEXEC);
-    while (size < 0 && errno == EINTR);
+    while (size < 0 && (errno == EINTR || (errno != ECONNRESET && --tries)));
     if (size < 0 && errno != ECONNRESET)
         return -1;
     if (size != (ssize_t)sizeof *message || (packet.msg_flags & MSG_CTRUNC))

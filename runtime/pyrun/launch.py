@@ -183,15 +183,27 @@ def send_plan(child: Child, steps: list[Step], donated: list[int]) -> None:
         os.close(sealed)
 
 
+def _take(connection: socket) -> tuple[bytes, list[tuple[int, int, bytes]]]:
+    """recvmsg(2) of what is there: the data, and control messages. After our last word the user's
+    program may run: a failure then is none of the container. What was sent stays there, so that a
+    second call finds it."""
+    size, flags = CMSG_SPACE(4), MSG_CMSG_CLOEXEC | MSG_DONTWAIT
+    try:
+        return connection.recvmsg(_MESSAGE.size, size, flags)[:2]
+    except (BlockingIOError, ConnectionResetError):
+        raise
+    except OSError:
+        return connection.recvmsg(_MESSAGE.size, size, flags)[:2]
+
+
 def _receive(child: Child) -> tuple[int, int, int, int, int]:
     """(kind, three values, a descriptor or -1); kind 0 at end of file."""
     connection = socket(fileno=child.socket)
-    size, flags = CMSG_SPACE(4), MSG_CMSG_CLOEXEC | MSG_DONTWAIT
     try:
         while True:
             ready = interruption.wait(child.socket, child.pidfd)
             try:
-                data, control, _, _ = connection.recvmsg(_MESSAGE.size, size, flags)
+                data, control = _take(connection)
             except BlockingIOError:
                 if child.pidfd in ready:
                     # A stage that has been killed: its sibling waits, with the socket open.
@@ -200,7 +212,7 @@ def _receive(child: Child) -> tuple[int, int, int, int, int]:
             break
     except ConnectionResetError:
         # It has ended without our last word: no user's program. What it said before comes now.
-        data, control, _, _ = connection.recvmsg(_MESSAGE.size, size, flags)
+        data, control = _take(connection)
         if not data:
             raise DiedError("the container's init died") from None
     finally:

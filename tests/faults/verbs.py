@@ -122,6 +122,26 @@ def fits(stop: Stop, fault: int | str) -> bool:
     return stop.call in SLOW if fault == errno.EINTR else stop.call not in NEVER_FAIL
 
 
+def last_message(traced: Ended, *, runtime: bool, times: int) -> Callable[[Stop], int | None]:
+    """No memory, so many times, for the last message that the runtime receives, or the executor."""
+
+    def theirs(stop: Stop, first: int) -> bool:
+        return stop.call == "recvmsg" and (stop.pid == first) == runtime
+
+    left = sum(theirs(stop, traced.stops[0].pid) for stop in traced.stops)
+    seen: list[int] = []
+
+    def decide(stop: Stop) -> int | None:
+        nonlocal left
+        seen.append(stop.pid)
+        if not theirs(stop, seen[0]):
+            return None
+        left -= 1
+        return errno.ENOMEM if -times < left <= 0 else None
+
+    return decide
+
+
 class Failing:
     """What happens at the stop that was `at` there in another run: at the same call of the same
     process, or the next of its kind. `hit` is where it was; a program of the container is left
