@@ -17,7 +17,7 @@ from pyrun.types import Op
 ROOT = Path(__file__).parents[2]
 HERE = Path(__file__).parent
 SANITIZERS = "address,undefined"
-UNSET = "memory"  # MSan: what is used and was never set; it can't be with the others
+MSAN = "memory"  # what is used and was never set; it is never with the others
 
 # Together they have every kind of operand; small, so that each byte can be tried.
 PLANS: dict[str, list[Op]] = {

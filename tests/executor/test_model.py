@@ -92,16 +92,16 @@ def test_the_model_sees_a_fault(place: Path, tmp_path: Path, fault: str) -> None
 
 
 @pytest.fixture(scope="module")
-def unset(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def msan(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The program under MSan."""
     folder = tmp_path_factory.mktemp("msan")
-    model.build(folder, plans.UNSET)
+    model.build(folder, plans.MSAN)
     return folder
 
 
-def test_nothing_unset(place: Path, unset: Path, tmp_path: Path) -> None:
+def test_nothing_unset(place: Path, msan: Path, tmp_path: Path) -> None:
     """Nothing that was not set decides anything, or is given to the kernel or the runtime."""
-    done = fuzz(unset / "fuzz_executor", tmp_path, f"-runs={RUNS}", str(place / "corpus"))
+    done = fuzz(msan / "fuzz_executor", tmp_path, f"-runs={RUNS}", str(place / "corpus"))
     assert done.returncode == 0, done.stderr[-4000:]
     assert "DONE" in done.stderr
 
@@ -118,12 +118,12 @@ UNSET = {
 
 
 @pytest.mark.parametrize("fault", UNSET)
-def test_what_is_not_set_is_seen(place: Path, unset: Path, tmp_path: Path, fault: str) -> None:
+def test_what_is_not_set_is_seen(place: Path, msan: Path, tmp_path: Path, fault: str) -> None:
     name, old, new = UNSET[fault]
     text = (model.EXECUTOR / name).read_text()
     assert old in text
     (tmp_path / name).write_text(text.replace(old, new))
-    model.compile_part(tmp_path, tmp_path / name, plans.UNSET)
-    program = model.link(tmp_path, unset, plans.UNSET)
+    model.compile_part(tmp_path, tmp_path / name, plans.MSAN)
+    program = model.link(tmp_path, msan, plans.MSAN)
     done = fuzz(program, place / "corpus", f"-runs={RUNS}")
     assert "use-of-uninitialized-value" in done.stderr

@@ -24,7 +24,7 @@ def run(program: Path, folder: Path, *flags: str) -> subprocess.CompletedProcess
     return subprocess.run(words, cwd=folder, capture_output=True, text=True)
 
 
-@pytest.mark.parametrize("sanitizers", [plans.SANITIZERS, plans.UNSET])
+@pytest.mark.parametrize("sanitizers", [plans.SANITIZERS, plans.MSAN])
 def test_fuzz(tmp_path: Path, sanitizers: str) -> None:
     """A short run on every `make test`; `make fuzz` goes on for as long as it is asked to."""
     program = fuzzing.build(tmp_path, sanitizers=sanitizers)
