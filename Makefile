@@ -35,6 +35,7 @@ faults: ## Stop every verb at each of its system calls, and let each fail (hours
 	@PYRUN_SWEEP=all scripts/test tests/security/test_races.py tests/life/test_faults.py \
 		tests/life/test_named_points.py tests/life/test_pairs.py tests/life/test_barrier.py \
 		tests/life/test_machine.py
+	@PYRUN_SWEEP=all tests/vm/booted .venv/bin/python3 -m pytest -q tests/life/test_faults.py -k systemd
 	@PYRUN_SWEEP=20 PYRUN_VM_TIME=40000 tests/vm/test tests/life/test_faults.py -k systemd
 
 soak: ## Put loads on pyrun, runc and crun, and see what is left (an hour)

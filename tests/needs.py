@@ -76,6 +76,13 @@ def _systemd() -> str:
     return "" if Path("/run/systemd/system").is_dir() else "not booted with systemd"
 
 
+def _systemd_to_boot() -> str:
+    """What tests/vm/booted takes."""
+    if not _systemd():
+        return "booted with systemd as it is"
+    return "" if Path("/usr/lib/systemd/systemd").exists() else "no systemd"
+
+
 def _landlock() -> str:
     """Linux 5.13 may have it; landlock(7) tells when it has."""
     abi = ctypes.CDLL(None).syscall(444, None, ctypes.c_size_t(0), 1)
@@ -117,6 +124,7 @@ ABILITIES: dict[str, Ability] = {
     "cgroup_hybrid": Ability(_cgroup_layout("cgroup_hybrid"), excused=True),
     "cgroup_v1_controllers": Ability(_cgroup_v1_controllers, excused=True),
     "systemd": Ability(_systemd, excused=True),
+    "systemd_to_boot": Ability(_systemd_to_boot, excused=True),
     "kvm": Ability(_kvm, excused=True),
     "apparmor": Ability(_apparmor, excused=True),
     "landlock": Ability(_landlock, excused=True),

@@ -48,8 +48,8 @@ def folder(container: Container, hierarchy: Path = HOME) -> Path:
 def home_of(pid: int | str) -> str:
     """The cgroup of a process, where systemd has it."""
     lines = Path(f"/proc/{pid}/cgroup").read_text().splitlines()
-    start = "0::" if HOME == TOP else "1:name=systemd:"
-    return next(line.removeprefix(start) for line in lines if line.startswith(start))
+    name = "" if HOME == TOP else "name=systemd"  # the numbers are the host's
+    return next(path for _, of, path in (line.split(":", 2) for line in lines) if of == name)
 
 
 def inside(container: Container) -> str:
