@@ -364,13 +364,22 @@ def attach(record: dict[str, Any], path: str, pid: int) -> None:
         bus.close()
 
 
+def _connected(record: dict[str, Any]) -> Bus:
+    """With the manager that has the unit. Tried twice: want of memory or descriptors may pass."""
+    try:
+        bus: Bus = _library().Bus(record["user"])
+    except Error:
+        bus = _library().Bus(record["user"])
+    return bus
+
+
 def stop(record: dict[str, Any]) -> None:
     """Have systemd forget the unit, whose processes are dead. What it does not do is no failure
     here: with its cgroup removed a scope ends by itself."""
     if not record["unit"]:
         return
     try:
-        bus = _library().Bus(record["user"])
+        bus = _connected(record)
         try:
             bus.follow_jobs()
             try:
