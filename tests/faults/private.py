@@ -16,7 +16,7 @@ CLONE_NEWIPC, CLONE_NEWNET = 0x08000000, 0x40000000
 
 
 def hide(place: Path, *, keep_run: bool) -> None:
-    """An empty /tmp, /run and /dev/pts in this mount namespace, and `place` where it was. With
+    """An empty /tmp, /run, /dev/shm and /dev/pts in this mount namespace, and `place` where it was. With
     `keep_run` /run stays: systemd is there."""
     # The runtime as well, where it was installed into /tmp.
     kept = [place, *(path for path in (Path(sys.prefix),) if path.is_relative_to("/tmp"))]
@@ -30,6 +30,7 @@ def hide(place: Path, *, keep_run: bool) -> None:
         ):
             raise OSError(ctypes.get_errno(), f"bind {path}")
         os.close(fd)
+    _empty("/dev/shm", "mode=1777")
     if not keep_run:
         _empty("/run", "mode=755")
     subprocess.run(
