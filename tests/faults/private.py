@@ -16,8 +16,8 @@ CLONE_NEWIPC, CLONE_NEWNET = 0x08000000, 0x40000000
 
 
 def hide(place: Path, *, keep_run: bool) -> None:
-    """An empty /tmp, /run, /dev/shm and /dev/pts in this mount namespace, and `place` where it was. With
-    `keep_run` /run stays: systemd is there."""
+    """An empty /tmp, /run, /dev/shm and /dev/pts in this mount namespace, and `place` where it was.
+    With `keep_run` /run stays: systemd is there."""
     # The runtime as well, where it was installed into /tmp.
     kept = [place, *(path for path in (Path(sys.prefix),) if path.is_relative_to("/tmp"))]
     fds = [os.open(path, os.O_PATH | os.O_DIRECTORY) for path in kept]
