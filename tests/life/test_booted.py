@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from subprocess import PIPE
 
 import pytest
 
@@ -28,10 +29,12 @@ FILES = ("test_systemd.py", "test_systemd_limits.py", "test_systemd_reload.py", 
 def booted(*words: str | Path) -> subprocess.CompletedProcess[str]:
     """A command there."""
     env = {**os.environ, "RUNTIME": "pyrun"}
-    done = subprocess.run([BOOTED, *words], capture_output=True, text=True, env=env, timeout=280)
+    command = [BOOTED, *words]
+    process = subprocess.Popen(command, stdout=PIPE, stderr=PIPE, text=True, env=env)
+    output, errors = process.communicate(timeout=280)
     for place in leftovers.hierarchies():
-        assert not list(place.glob("pyrun-booted-*"))
-    return done
+        assert not (place / f"pyrun-booted-{process.pid}").exists()
+    return subprocess.CompletedProcess(command, process.returncode, output, errors)
 
 
 def test_it_is_systemd() -> None:

@@ -364,31 +364,31 @@ def attach(record: dict[str, Any], path: str, pid: int) -> None:
         bus.close()
 
 
-def _connected(record: dict[str, Any]) -> Bus:
-    """With the manager that has the unit. Tried twice: want of memory or descriptors may pass."""
-    try:
-        bus: Bus = _library().Bus(record["user"])
-    except Error:
-        bus = _library().Bus(record["user"])
-    return bus
-
-
 def stop(record: dict[str, Any]) -> None:
     """Have systemd forget the unit, whose processes are dead. What it does not do is no failure
     here: with its cgroup removed a scope ends by itself."""
     if not record["unit"]:
         return
     try:
-        bus = _connected(record)
+        _stop(record)
+    except Error:
+        # Want of memory or descriptors may pass; and a scope whose cgroup went while it was being
+        # stopped is a failed one, which keeps its name until it is told to be forgotten.
         try:
-            bus.follow_jobs()
-            try:
-                bus.wait(bus.manage("StopUnit", ("s", record["unit"]), ("s", "replace")))
-            except Error as error:
-                if getattr(error, "name", "") != ABSENT:
-                    raise
-            _reset(bus, record["unit"])
-        finally:
-            bus.close()
-    except Error as error:
-        log.debug(str(error))
+            _stop(record)
+        except Error as error:
+            log.debug(str(error))
+
+
+def _stop(record: dict[str, Any]) -> None:
+    bus = _library().Bus(record["user"])
+    try:
+        bus.follow_jobs()
+        try:
+            bus.wait(bus.manage("StopUnit", ("s", record["unit"]), ("s", "replace")))
+        except Error as error:
+            if getattr(error, "name", "") != ABSENT:
+                raise
+        _reset(bus, record["unit"])
+    finally:
+        bus.close()
