@@ -179,15 +179,16 @@ def test_run_says_that_the_init_got_no_answer(
 
 
 @pytest.mark.one_way("these calls are Python's")
+@pytest.mark.parametrize("ours", [True, False], ids=["runtime", "executor"])
 def test_exec_looks_again_for_what_it_could_not_receive(
-    container: Container, bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+    container: Container, bundle: Bundle, monkeypatch: pytest.MonkeyPatch, ours: bool
 ) -> None:
-    """Its program runs by then: a moment without memory is no failure of it."""
+    """Its program runs by then, or is about to: a moment without memory is no failure of it."""
     monkeypatch.setenv("PYRUN_NO_FAST", "1")
     container.created("sleep 100")
     assert container.start().code == 0
     traced = run(container, Kind(), "exec")
-    ended = run(container, Kind(), "exec", verbs.last_message(traced, runtime=True, times=1))
+    ended = run(container, Kind(), "exec", verbs.last_message(traced, runtime=ours, times=1))
     assert (ended.code, ended.errors) == (0, ""), ended
     looked = [sum(stop.call == "recvmsg" for stop in those.stops) for those in (traced, ended)]
     assert looked[1] > looked[0], "no call failed"
