@@ -23,7 +23,13 @@ pytestmark = [
 
 TESTS = Path(__file__).parents[1]
 BOOTED = TESTS / "vm/booted"
-FILES = ("test_systemd.py", "test_systemd_limits.py", "test_systemd_reload.py", "test_faults.py")
+FILES = (
+    "test_systemd.py",
+    "test_systemd_limits.py",
+    "test_systemd_reload.py",
+    "test_systemd_stop.py",
+    "test_faults.py",
+)
 
 
 def booted(*words: str | Path) -> subprocess.CompletedProcess[str]:
@@ -31,7 +37,11 @@ def booted(*words: str | Path) -> subprocess.CompletedProcess[str]:
     env = {**os.environ, "RUNTIME": "pyrun"}
     command = [BOOTED, *words]
     process = subprocess.Popen(command, stdout=PIPE, stderr=PIPE, text=True, env=env)
-    output, errors = process.communicate(timeout=280)
+    try:
+        output, errors = process.communicate(timeout=280)
+    except subprocess.TimeoutExpired:
+        process.terminate()  # it takes away what it has made
+        raise
     for place in leftovers.hierarchies():
         assert not (place / f"pyrun-booted-{process.pid}").exists()
     return subprocess.CompletedProcess(command, process.returncode, output, errors)

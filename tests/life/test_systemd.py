@@ -4,7 +4,6 @@ layout of cgroups."""
 
 from __future__ import annotations
 
-import errno
 import json
 import os
 import signal
@@ -14,7 +13,6 @@ from pathlib import Path
 
 import pytest
 
-from faults.stops import Stop, Stopped
 from life.bundles import Bundle, mount
 from life.runtimes import Container, eventually
 from life.systemd_units import (
@@ -376,25 +374,3 @@ def test_a_job_that_fails(container: Container, bundle: Bundle, allow: Callable[
         service.unlink()
         systemctl("reset-failed", service.name)
         systemctl("daemon-reload")
-
-
-@pyrun_only("peers have no library to load")
-@pytest.mark.one_way("no short way speaks with systemd")
-def test_want_of_descriptors_for_a_moment(container: Container) -> None:
-    """delete loads systemd's library once more: else the unit would be left to itself."""
-    container.created("sleep 100", options=BY_SYSTEMD)
-    assert container.kill().code == 0
-    container.wait()
-    failed: list[Stop] = []
-
-    def decide(stop: Stop) -> int | None:
-        if failed or stop.call != "openat" or "_sdbus" not in stop.path:
-            return None
-        failed.append(stop)
-        return errno.EMFILE
-
-    words = container.runtime.command(*BY_SYSTEMD, "delete", container.id)
-    ended = Stopped(words, ("openat", "connect"), decide).run()
-    assert (ended.code, ended.errors) == (0, "")
-    assert "connect" in [stop.call for stop in ended.stops[failed[0].index :]]
-    assert not units()

@@ -9,6 +9,7 @@ plan, and moves it. The record names the unit before that, so that `stop` can al
 from __future__ import annotations
 
 import os
+import time
 
 from pyrun import log
 from pyrun.cgroup import cgroupfs, devices, permission, procs, resources, unit_properties
@@ -33,6 +34,7 @@ DELEGATED = "run.oci.delegate-cgroup"  # annotation: another below that, which h
 FIRST = "container"  # the former's name where only the latter is there
 D = "org.freedesktop.systemd1."
 EXISTS, ABSENT = f"{D}UnitExists", f"{D}NoSuchUnit"
+SLOW = 1.0  # seconds after which a systemd that did not do as it was told is not asked again
 FORBIDDEN = (
     "org.freedesktop.DBus.Error.AccessDenied",
     "org.freedesktop.DBus.Error.InteractiveAuthorizationRequired",
@@ -365,19 +367,20 @@ def attach(record: dict[str, Any], path: str, pid: int) -> None:
 
 
 def stop(record: dict[str, Any]) -> None:
-    """Have systemd forget the unit, whose processes are dead. What it does not do is no failure
-    here: with its cgroup removed a scope ends by itself."""
+    """Have systemd forget the unit, whose processes are dead, before its cgroup is removed: of one
+    that goes at once systemd never hears that it is empty, and the scope stays active. What it
+    refuses all the same is no failure here."""
     if not record["unit"]:
         return
-    try:
-        _stop(record)
-    except Error:
-        # Want of memory or descriptors may pass; and a scope whose cgroup went while it was being
-        # stopped is a failed one, which keeps its name until it is told to be forgotten.
+    begun = time.monotonic()
+    for _ in range(2):  # want of memory or descriptors may pass
         try:
             _stop(record)
+            return
         except Error as error:
             log.debug(str(error))
+        if time.monotonic() - begun > SLOW:
+            return
 
 
 def _stop(record: dict[str, Any]) -> None:
